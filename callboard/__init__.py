@@ -1,0 +1,66 @@
+"""Callboard: background jobs on Dramatiq, with every run in Postgres."""
+
+from __future__ import annotations
+
+from callboard.broker import get_broker, make_broker
+from callboard.cadence import Cadence, cron, every
+from callboard.dispatch import trigger
+from callboard.errors import (
+    ArgumentsError,
+    AuthenticationError,
+    CallboardError,
+    DeclarationError,
+    DuplicateRun,
+    JobError,
+    LedgerUnavailable,
+    NotFound,
+    PermanentError,
+    ReplayRefused,
+    TransientError,
+)
+from callboard.http import http_client
+from callboard.job import Job, all_jobs, get_job, job
+from callboard.ledger.database import transaction
+from callboard.retry import Backoff, Delays, NoRetry
+from callboard.run import Run, current_run
+from callboard.settings import Settings, get_settings
+from callboard.spec import JobSpec
+
+__all__ = [  # noqa: RUF022 - grouped under headings, as a reader looks for them
+    # Declaring jobs
+    "job",
+    "Job",
+    "JobSpec",
+    "cron",
+    "every",
+    "Cadence",
+    "Backoff",
+    "Delays",
+    "NoRetry",
+    # Inside a job
+    "current_run",
+    "Run",
+    "transaction",
+    "http_client",
+    # Asking for runs
+    "trigger",
+    "get_job",
+    "all_jobs",
+    # Setting up
+    "get_settings",
+    "Settings",
+    "get_broker",
+    "make_broker",
+    # Errors
+    "CallboardError",
+    "JobError",
+    "TransientError",
+    "PermanentError",
+    "AuthenticationError",
+    "DeclarationError",
+    "ArgumentsError",
+    "DuplicateRun",
+    "LedgerUnavailable",
+    "NotFound",
+    "ReplayRefused",
+]

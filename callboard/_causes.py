@@ -1,0 +1,18 @@
+"""The exceptions that led to an exception."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def causes(exception: BaseException) -> Iterator[BaseException]:
+    """`exception`, then what it was raised `from`, and so on; each once, even where somebody tied a ring."""
+    seen: set[int] = set()
+    current: BaseException | None = exception
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__

@@ -1,0 +1,108 @@
+"""Into the ledger first, into the broker after the commit: how durable runs begin.
+
+If the process dies between the two, the run is pending without a message; the scheduler's reconciler sends it again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from callboard.envelope import KEY, facts_of, stamp
+from callboard.errors import DuplicateRun
+from callboard.ledger import claims, runs
+from callboard.ledger.database import transaction
+from callboard.settings import get_settings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dramatiq import Broker, Message
+    from sqlalchemy import Connection
+
+    from callboard.job import Job
+    from callboard.ledger.facts import RunFacts
+    from callboard.spec import JobSpec
+
+
+def message_for(  # noqa: PLR0913 - what an envelope holds
+    job: Job[Any, Any],
+    *,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    trigger: str,
+    scheduled_for: datetime | None = None,
+    missed: int = 0,
+    notify: tuple[str, ...] = (),
+    correlation_id: str | None = None,
+) -> Message[Any]:
+    """A message for a run that the ledger is about to hold.
+
+    Raises:
+        ArgumentsError: The arguments do not fit the job's signature.
+    """
+    job.spec.bind(args, kwargs or {})
+    message = job.message_with_options(args=args, kwargs=kwargs)
+    envelope: dict[str, Any] = {"trigger": trigger, "recorded": True, "durable": True, "missed": missed}
+    if scheduled_for is not None:
+        envelope["scheduled_for"] = scheduled_for.isoformat()
+    if notify:
+        envelope["notify"] = list(notify)
+    if correlation_id is not None:
+        envelope["correlation_id"] = correlation_id
+    message.options[KEY] = envelope
+    stamp(message.options, None)
+    return message
+
+
+def insert(connection: Connection, message: Message[Any], spec: JobSpec) -> RunFacts:
+    """Write the pending run of a message, and its claim if the job is single.
+
+    Raises:
+        DuplicateRun: Another run of the job holds the claim; nothing was written.
+    """
+    facts = facts_of(message, spec)
+    if facts.single:
+        holder = claims.take(connection, facts, lease=get_settings().pending_lease_seconds)
+        if holder is not None:
+            raise DuplicateRun(facts.job, holder, facts.scope)
+    runs.insert_pending(connection, facts)
+    return facts
+
+
+def enqueue(broker: Broker, message: Message[Any], facts: RunFacts) -> None:
+    """Hand the message of a committed run to the broker, and remember that it took it.
+
+    Raises:
+        ConnectionClosed: The broker did not take it; the reconciler will send it again.
+    """
+    broker.enqueue(message)
+    with transaction() as connection:
+        runs.mark_enqueued(connection, facts.id, facts.created_at)
+
+
+def trigger(
+    job: Job[Any, Any],
+    *,
+    args: tuple[Any, ...] = (),
+    kwargs: dict[str, Any] | None = None,
+    by: str,
+    notify: tuple[str, ...] = (),
+) -> RunFacts:
+    """Ask for a run of a job now.
+
+    Args:
+        job: What to run.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        by: What asked, e.g. `cli` or `manual:user:anna`.
+        notify: Mail addresses to tell when it is done.
+
+    Raises:
+        ArgumentsError: The arguments do not fit the job's signature.
+        DuplicateRun: The job is single, and a run is already pending or running.
+    """
+    message = message_for(job, args=args, kwargs=kwargs, trigger=by, notify=notify)
+    with transaction() as connection:
+        facts = insert(connection, message, job.spec)
+    enqueue(job.broker, message, facts)
+    return facts

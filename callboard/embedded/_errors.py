@@ -1,0 +1,18 @@
+"""What can go wrong with the embedded servers.
+
+CallboardError
++-- EmbeddedError
+    +-- HomeInUseError
+"""
+
+from __future__ import annotations
+
+from callboard.errors import CallboardError
+
+
+class EmbeddedError(CallboardError):
+    """An embedded server cannot be started; the message names the mend."""
+
+
+class HomeInUseError(EmbeddedError):
+    """Another living process owns the servers of this folder."""

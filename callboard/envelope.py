@@ -1,0 +1,90 @@
+"""What Callboard writes into a message's options, under the key `callboard`; the message carries its own story."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from callboard.ledger.facts import RunFacts
+from callboard.run import new_correlation_id, peek_run
+from observability.redaction import redact
+
+if TYPE_CHECKING:
+    from dramatiq import Message
+
+    from callboard.spec import JobSpec
+
+KEY = "callboard"
+
+# Outside a run, e.g. in a request handler, whoever sets this hands its correlation id on to what it sends.
+ambient_correlation: ContextVar[str | None] = ContextVar("callboard_correlation", default=None)
+
+
+def delivery_id(message: Message[Any]) -> str:
+    """The broker's id of this delivery of the message: `<message id>.<n>`, n counting the retries before it."""
+    return f"{message.message_id}.{message.options.get('retries', 0)}"
+
+
+def stamp(options: dict[str, Any], delay_ms: int | None) -> None:
+    """Complete the envelope of a message that is being enqueued; what stands there already stays.
+
+    `eligible_at` (Unix seconds) is when the message may start: retries and delays do not count as waiting.
+    """
+    envelope = options.setdefault(KEY, {})
+    run = peek_run()
+    envelope.setdefault("correlation_id", _inherited() or new_correlation_id())
+    envelope.setdefault("trigger", "send" if run is None else f"job:{run.job}")
+    if run is not None:
+        envelope.setdefault("parent_id", str(run.id))
+    if delay_ms is not None or "eligible_at" not in envelope:
+        envelope["eligible_at"] = time.time() + (delay_ms or 0) / 1000
+
+
+def _inherited() -> str | None:
+    run = peek_run()
+    return run.correlation_id if run is not None else ambient_correlation.get()
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def facts_of(message: Message[Any], spec: JobSpec) -> RunFacts:
+    """The run that a message tells of; arguments are redacted by key."""
+    envelope = message.options.get(KEY, {})
+    scheduled = envelope.get("scheduled_for")
+    parent = envelope.get("parent_id")
+    return RunFacts(
+        id=UUID(message.message_id),
+        created_at=datetime.fromtimestamp(message.message_timestamp / 1000, UTC),
+        job=message.actor_name,
+        queue=spec.queue,
+        trigger=envelope.get("trigger", "send"),
+        correlation_id=envelope.get("correlation_id") or new_correlation_id(),
+        scope=spec.scope_of(message.args, message.kwargs),
+        parent_id=None if parent is None else UUID(parent),
+        args=_named(spec, message),
+        scheduled_for=None if scheduled is None else datetime.fromisoformat(scheduled),
+        missed=int(envelope.get("missed", 0)),
+        eligible_at=_moment(envelope.get("eligible_at")),
+        notify=tuple(envelope.get("notify", ())),
+        payload=message.encode(),
+        delivery=delivery_id(message),
+        single=spec.is_single,
+        recurring=spec.recurring,
+        durable=spec.is_durable or bool(envelope.get("durable")),
+    )
+
+
+def _named(spec: JobSpec, message: Message[Any]) -> dict[str, Any]:
+    if not message.args and not message.kwargs:
+        return {}
+    try:
+        named = spec.bind(message.args, message.kwargs)
+    except TypeError:
+        named = {"args": list(message.args), **message.kwargs}
+    redacted: dict[str, Any] = redact(named)
+    return redacted

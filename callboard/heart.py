@@ -1,0 +1,141 @@
+"""The heart of a worker process: leases, cancel requests and progress, off the path of the jobs."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import structlog
+
+from callboard.ledger import claims, runs, workers
+from callboard.ledger.database import get_engine
+from callboard.loops import Loop
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from dramatiq import Broker
+    from sqlalchemy import Connection
+
+    from callboard.run import Run
+    from callboard.settings import Settings
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+# Cancel requests reach a run, and its progress reaches the ledger, within this many seconds.
+_ROUND_SECONDS = 0.5
+
+
+class Heart(Loop):
+    """Renews the lease of this process and of its runs' claims; carries cancel requests in and progress out."""
+
+    def __init__(self, broker: Broker, worker_id: UUID, settings: Settings, *, threads: int, host: str) -> None:
+        super().__init__("heart", _ROUND_SECONDS)
+        self.worker_id = worker_id
+        self._broker = broker
+        self._settings = settings
+        self._threads = threads
+        self._host = host
+        self._runs: dict[UUID, Run] = {}
+        self._saved: dict[UUID, object] = {}
+        self._lock = threading.Lock()
+        self._registered = False
+        self._next_beat = 0.0
+
+    def watch(self, run: Run) -> None:
+        """A run begins here."""
+        with self._lock:
+            self._runs[run.id] = run
+
+    def unwatch(self, run: Run) -> None:
+        """The run is over."""
+        with self._lock:
+            if self._runs.get(run.id) is run:
+                del self._runs[run.id]
+            self._saved.pop(run.id, None)
+
+    def _watched(self) -> list[Run]:
+        with self._lock:
+            return list(self._runs.values())
+
+    def start(self) -> None:
+        """Register with the ledger and begin.
+
+        The first beat comes before any job may start: an attempt of an unregistered worker would look lost.
+        """
+        self.tick()
+        super().start()
+
+    def _tick(self) -> None:
+        watched = self._watched()
+        beat_due = time.monotonic() >= self._next_beat
+        if not watched and not beat_due:
+            return
+        with get_engine().begin() as connection:
+            if beat_due:
+                self._beat(connection, watched)
+            if watched:
+                self._carry(connection, watched)
+        if beat_due:
+            self._tell_broker()
+            self._next_beat = time.monotonic() + self._settings.heartbeat_seconds
+
+    def _beat(self, connection: Connection, watched: list[Run]) -> None:
+        lease = self._settings.lease_seconds
+        queues = sorted(self._broker.get_declared_queues())
+        if not self._registered:
+            self._register(connection, queues)
+        elif not workers.beat(connection, self.worker_id, lease=lease, busy=len(watched), queues=queues):
+            logger.warning("worker.declared_dead", worker_id=str(self.worker_id), detail="its runs went elsewhere")
+            workers.revive(connection, self.worker_id, lease=lease)
+        claims.renew(connection, [run.id for run in watched], lease=lease)
+
+    def _register(self, connection: Connection, queues: list[str]) -> None:
+        workers.register(
+            connection,
+            lease=self._settings.lease_seconds,
+            id=self.worker_id,
+            host=self._host,
+            pid=os.getpid(),
+            version=version("callboard"),
+            broker_id=getattr(self._broker, "broker_id", ""),
+            queues=queues,
+            threads=self._threads,
+        )
+        self._registered = True
+
+    def _tell_broker(self) -> None:
+        heartbeat = getattr(self._broker, "heartbeat", None)
+        if heartbeat is not None:
+            heartbeat()
+
+    def _carry(self, connection: Connection, watched: list[Run]) -> None:
+        asked = runs.cancelled_among(connection, [run.id for run in watched])
+        for run in watched:
+            if run.id in asked:
+                run.request_cancel()
+        news = [(run, (run.latest_progress, run.counts)) for run in watched]
+        fresh = [(run, value) for run, value in news if any(value) and self._saved.get(run.id) != value]
+        rows = [_row(run, progress, counts) for run, (progress, counts) in fresh]
+        runs.save_progress(connection, rows)
+        self._saved.update((run.id, value) for run, value in fresh)
+
+    def _last(self) -> None:
+        try:
+            with get_engine().begin() as connection:
+                workers.set_state(connection, self.worker_id, "stopped")
+        except Exception as error:  # noqa: BLE001 - the lease ends by itself
+            logger.warning("worker.goodbye_failed", error=str(error).partition("\n")[0])
+
+
+def _row(run: Run, progress: object, counts: object) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "created_at": run.created_at,
+        "token": run.token,
+        "progress": progress,
+        "counts": counts or None,
+    }

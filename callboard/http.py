@@ -1,0 +1,33 @@
+"""HTTP for jobs: time limits by default, and the correlation id on every outgoing call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from callboard.run import peek_run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CORRELATION_HEADER = "X-Correlation-ID"
+_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+
+
+def _tag(request: httpx.Request) -> None:
+    run = peek_run()
+    if run is not None:
+        request.headers.setdefault(CORRELATION_HEADER, run.correlation_id)
+
+
+def http_client(
+    *,
+    timeout: httpx.Timeout | float = _TIMEOUT,
+    event_hooks: Mapping[str, list[Any]] | None = None,
+    **options: Any,  # noqa: ANN401 - httpx.Client's own options
+) -> httpx.Client:
+    """An `httpx.Client` that sends `X-Correlation-ID` and never waits for ever (seconds; 30 to read, 5 to connect)."""
+    hooks = dict(event_hooks or {})
+    hooks["request"] = [*hooks.get("request", []), _tag]
+    return httpx.Client(timeout=timeout, event_hooks=hooks, **options)

@@ -1,0 +1,73 @@
+"""The two log events of every run, `job.started` and `job.finished`; the log's renderer makes the user's lines of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from callboard.ledger.facts import Refused
+from callboard.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, Retry
+
+if TYPE_CHECKING:
+    from callboard.ledger.facts import RunFacts
+    from callboard.run import Run
+    from callboard.spec import JobSpec
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.run")
+
+_STATUS: dict[type[Outcome], str] = {
+    Completed: "success",
+    Retry: "retry",
+    Failed: "dead_letter",
+    Cancelled: "cancelled",
+    Interrupted: "interrupted",
+}
+
+
+def started(run: Run, spec: JobSpec) -> None:
+    """An attempt begins."""
+    _log(spec.log_level, "job.started", job=run.job, trigger=run.trigger, attempt=run.attempt, id=run.display_id,
+         scheduled_for=run.scheduled_for, missed=run.missed or None)  # fmt: skip
+
+
+def finished(
+    facts: RunFacts,
+    outcome: Outcome | Refused,
+    *,
+    run: Run | None = None,
+    milliseconds: int = 0,
+    fenced: bool = False,
+    retries: int = 0,
+) -> None:
+    """An attempt ended, or was turned away."""
+    fields: dict[str, Any] = {"job": facts.job, "trigger": facts.trigger, "attempt": retries + 1, "id": str(facts.id)}
+    if run is not None:
+        fields |= {"attempt": run.attempt, "id": run.display_id, "counts": run.counts, "notes": run.notes}
+    fields |= {"duration_ms": milliseconds} | _ending(outcome, fenced=fenced)
+    level = "info" if isinstance(outcome, Completed | Cancelled | Interrupted | Refused) else "warning"
+    _log(level, "job.finished", **fields)
+
+
+def _ending(outcome: Outcome | Refused, *, fenced: bool) -> dict[str, Any]:
+    if fenced:
+        return {"status": "skipped", "reason": "fenced: another attempt has the run"}
+    match outcome:
+        case Refused(reason, _, detail):
+            status = "dead_letter" if reason == "poison" else "skipped"
+            return {"status": status, "reason": f"{reason} {detail}".strip()}
+        case Retry(failure, delay):
+            return {
+                "status": "retry",
+                "error_type": failure.error_type,
+                "error": failure.error,
+                "retry_in": round(delay, 1),
+            }
+        case Failed(failure, reason):
+            return {"status": "dead_letter", "error_type": failure.error_type, "error": failure.error, "reason": reason}
+        case _:
+            return {"status": _STATUS[type(outcome)]}
+
+
+def _log(level: str, event: str, **fields: object) -> None:
+    getattr(logger, level)(event, **{key: value for key, value in fields.items() if value is not None})

@@ -1,0 +1,91 @@
+"""Connections to the ledger's Postgres."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, create_engine, event
+
+from callboard.embedded import read_endpoints
+from callboard.run import peek_run
+from callboard.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+# A dead peer is noticed within about 15 s instead of hours.
+_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "connect_timeout": 10}
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the ledger: the one that is set, or that of the embedded server that is running.
+
+    Raises:
+        LookupError: Neither is there; the message says what to do.
+    """
+    if settings.database_url is not None:
+        return _with_driver(settings.database_url)
+    endpoints = read_endpoints(settings.home)
+    if endpoints is None:
+        raise LookupError(
+            f"No database: CALLBOARD_DATABASE_URL is not set and no embedded server runs under {settings.home}. "
+            "Set it, or start one with `callboard up`."
+        )
+    return endpoints.database_url
+
+
+def _with_driver(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
+
+
+def make_engine(url: str, *, pool_size: int, application: str) -> Engine:
+    """An engine with connections of at most `pool_size`; `application` is what pg_stat_activity shows."""
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_pre_ping=True,
+        connect_args={**_KEEPALIVE, "application_name": application},
+    )
+    event.listen(engine, "before_cursor_execute", _comment, retval=True)
+    return engine
+
+
+def _comment(
+    _connection: Connection,
+    _cursor: Any,  # noqa: ANN401 - psycopg's cursor, as SQLAlchemy hands it over
+    statement: str,
+    parameters: Any,  # noqa: ANN401 - whatever the statement takes
+    _context: Any,  # noqa: ANN401 - SQLAlchemy's
+    _many: bool,  # noqa: FBT001 - SQLAlchemy's signature
+) -> tuple[str, Any]:
+    run = peek_run()
+    if run is None or run.token == 0:
+        return statement, parameters
+    return f"{statement} /*correlation_id='{run.correlation_id}'*/", parameters
+
+
+@lru_cache(maxsize=1)
+def get_engine() -> Engine:
+    """The engine of this process, made at the first call from the settings."""
+    settings = get_settings()
+    return make_engine(database_url(settings), pool_size=settings.worker_threads + 2, application="callboard")
+
+
+def dispose() -> None:
+    """Close the connections of this process, if any were made; the next call to `get_engine` starts anew."""
+    if get_engine.cache_info().currsize:
+        get_engine().dispose()
+        get_engine.cache_clear()
+
+
+@contextmanager
+def transaction() -> Iterator[Connection]:
+    """A connection inside one transaction: committed at the end of the block, rolled back if it raises."""
+    with get_engine().begin() as connection:
+        yield connection

@@ -1,0 +1,305 @@
+"""Queries on `board.runs`. Every change of state is a compare-and-set; a running row is changed by its token's holder only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import text
+
+from callboard.ledger.facts import RunFacts, dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Connection, RowMapping
+
+    from callboard.ledger.facts import Report
+    from callboard.outcome import Failure
+
+# A delayed message may come this much before its time: the broker's clock is not ours.
+_EARLY_SECONDS = 1.0
+
+_COLUMNS = """id, created_at, job, queue, state, trigger, scope, correlation_id, parent_id, args, payload, delivery,
+scheduled_for, missed, eligible_at, notify"""
+_VALUES = """:id, :created_at, :job, :queue, :state, :trigger, :scope, :correlation_id, :parent_id,
+cast(:args as jsonb), :payload, :delivery, :scheduled_for, :missed, :eligible_at, :notify"""
+
+_INSERT_PENDING = text(f"""
+insert into board.runs ({_COLUMNS}) values ({_VALUES}) on conflict (id, created_at) do nothing
+""")  # noqa: S608 - constants only
+
+_START = text(f"""
+insert into board.runs as r ({_COLUMNS}, attempt, token, worker_id, started_at)
+values ({_VALUES}, 1, nextval('board.fencing_token'), :worker_id, now())
+on conflict (id, created_at) do update
+set state = 'running', attempt = r.attempt + 1, token = nextval('board.fencing_token'),
+    worker_id = excluded.worker_id, started_at = now(), retry_at = null, reason = null
+where r.state = 'pending' and r.crashes < :max_crashes and r.cancel_requested_at is null
+  and (r.retry_at is null or r.retry_at <= now() + make_interval(secs => :early))
+returning attempt, token
+""")  # noqa: S608 - constants only
+
+_LOOK = text("""
+select r.state, r.crashes, r.retry_at, r.cancel_requested_at, r.attempt, r.token,
+       extract(epoch from r.retry_at - now()) as early,
+       (w.state in ('alive', 'draining') and w.lease_until > now()) as held
+from board.runs r left join board.workers w on w.id = r.worker_id
+where r.id = :id and r.created_at = :created_at for update of r
+""")
+
+_LOSE = text("""
+update board.runs
+set state = 'pending', token = null, crashes = crashes + 1, reason = 'lost', attempt = greatest(attempt, 1),
+    history = coalesce(history, '[]'::jsonb) || cast(:event as jsonb)
+where id = :id and created_at = :created_at and state = 'running' and token = :token
+""")
+
+_FINISH = text("""
+update board.runs
+set state = :state, finished_at = now(), token = null, payload = null, retry_at = null, reason = :reason,
+    counts = cast(:counts as jsonb), notes = cast(:notes as jsonb), progress = cast(:progress as jsonb),
+    error_kind = :error_kind, error_type = :error_type, error = :error
+where id = :id and created_at = :created_at and state = 'running' and token = :token
+returning extract(epoch from now() - started_at) as seconds
+""")
+
+_RETRY = text("""
+update board.runs
+set state = 'pending', token = null, retry_at = now() + make_interval(secs => :delay), reason = 'retry',
+    eligible_at = now() + make_interval(secs => :delay), delivery = :delivery,
+    counts = cast(:counts as jsonb), notes = cast(:notes as jsonb), progress = cast(:progress as jsonb),
+    error_kind = :error_kind, error_type = :error_type, error = :error
+where id = :id and created_at = :created_at and state = 'running' and token = :token
+returning extract(epoch from now() - started_at) as seconds
+""")
+
+_INTERRUPT = text("""
+update board.runs
+set state = 'pending', token = null, attempt = attempt - 1, reason = 'interrupted', eligible_at = now(),
+    progress = cast(:progress as jsonb), history = coalesce(history, '[]'::jsonb) || cast(:event as jsonb)
+where id = :id and created_at = :created_at and state = 'running' and token = :token
+returning extract(epoch from now() - started_at) as seconds
+""")
+
+_END_PENDING = text("""
+update board.runs
+set state = :state, finished_at = now(), payload = null, retry_at = null, reason = :reason,
+    error_kind = coalesce(:error_kind, error_kind), error_type = coalesce(:error_type, error_type),
+    error = coalesce(:error, error)
+where id = :id and created_at = :created_at and state = 'pending'
+""")
+
+_REQUEST_CANCEL = text("""
+update board.runs
+set cancel_requested_at = coalesce(cancel_requested_at, now()), cancel_requested_by = coalesce(cancel_requested_by, :by),
+    state = case state when 'pending' then 'cancelled' else state end,
+    finished_at = case state when 'pending' then now() end,
+    payload = case state when 'pending' then null else payload end,
+    reason = case state when 'pending' then 'cancelled before it started' else reason end
+where id = :id and state in ('pending', 'running')
+returning id, created_at, job, scope, state
+""")
+
+_CANCELLED_AMONG = text("select id from board.runs where id = any(:ids) and cancel_requested_at is not null")
+
+_SAVE_PROGRESS = text("""
+update board.runs set progress = cast(:progress as jsonb), counts = cast(:counts as jsonb)
+where id = :id and created_at = :created_at and token = :token and state = 'running'
+""")
+
+_MARK_ENQUEUED = text("""
+update board.runs set enqueued_at = now() where id = :id and created_at = :created_at and enqueued_at is null
+""")
+
+_MESSAGELESS = text("""
+select id, created_at, job, queue, payload, delivery, attempt,
+       greatest(0, extract(epoch from coalesce(retry_at, now()) - now())) as delay
+from board.runs
+where state = 'pending' and payload is not null
+  and greatest(created_at, coalesce(enqueued_at, created_at), coalesce(retry_at, created_at), coalesce(eligible_at, created_at))
+      < now() - make_interval(secs => :age)
+order by created_at limit :limit
+""")
+
+_RESENT = text("""
+update board.runs set history = coalesce(history, '[]'::jsonb) || cast(:event as jsonb), enqueued_at = now()
+where id = :id and created_at = :created_at and state = 'pending'
+""")
+
+_LOST_RUNS = text("""
+select r.id, r.created_at, r.job, r.queue, r.scope, r.token, r.attempt, r.crashes, r.payload, r.args, r.correlation_id
+from board.runs r left join board.workers w on w.id = r.worker_id
+where r.state = 'running' and ((w.id is null and r.started_at < now() - interval '15 s') or w.state in ('dead', 'stopped') or w.lease_until < now())
+order by r.started_at limit :limit
+""")
+
+
+class Position(NamedTuple):
+    """Where a run stands, for a start that was refused."""
+
+    state: str
+    crashes: int
+    early: float
+    held: bool
+    token: int | None
+    cancelled: bool
+
+
+def _parameters(facts: RunFacts, state: str) -> dict[str, Any]:
+    return {
+        "id": facts.id,
+        "created_at": facts.created_at,
+        "job": facts.job,
+        "queue": facts.queue,
+        "state": state,
+        "trigger": facts.trigger,
+        "scope": facts.scope,
+        "correlation_id": facts.correlation_id,
+        "parent_id": facts.parent_id,
+        "args": dumps(facts.args),
+        "payload": facts.payload if facts.durable else None,
+        "delivery": facts.delivery or None,
+        "scheduled_for": facts.scheduled_for,
+        "missed": facts.missed,
+        "eligible_at": facts.eligible_at or facts.created_at,
+        "notify": list(facts.notify) or None,
+    }
+
+
+def event(name: str, at: datetime, detail: str = "") -> str:
+    """One entry of a run's history, as JSON."""
+    return dumps({"at": at.isoformat(), "event": name, "detail": detail}) or ""
+
+
+def insert_pending(connection: Connection, facts: RunFacts) -> bool:
+    """Write the row of a run that is about to be enqueued; False if it is there already."""
+    return connection.execute(_INSERT_PENDING, _parameters(facts, "pending")).rowcount == 1
+
+
+def start(connection: Connection, facts: RunFacts, *, worker_id: UUID, max_crashes: int) -> tuple[int, int] | None:
+    """Begin an attempt: `(attempt, token)`, or None when the run is not to be started now."""
+    extra = {"worker_id": worker_id, "max_crashes": max_crashes, "early": _EARLY_SECONDS}
+    row = connection.execute(_START, _parameters(facts, "running") | extra).one_or_none()
+    return None if row is None else (row.attempt, row.token)
+
+
+def look(connection: Connection, facts: RunFacts) -> Position | None:
+    """Lock the run's row and say where it stands; None when there is none."""
+    row = connection.execute(_LOOK, {"id": facts.id, "created_at": facts.created_at}).one_or_none()
+    if row is None:
+        return None
+    return Position(
+        row.state, row.crashes, float(row.early or 0), bool(row.held), row.token, row.cancel_requested_at is not None
+    )
+
+
+def lose(connection: Connection, run_id: UUID, created_at: datetime, token: int, *, note: str) -> bool:
+    """Take a run from an attempt whose worker is gone: pending again, one crash more. False if it was not its any more."""
+    given = {"id": run_id, "created_at": created_at, "token": token, "event": note}
+    return connection.execute(_LOSE, given).rowcount == 1
+
+
+def _report(report: Report) -> dict[str, str | None]:
+    return {
+        "counts": dumps(report.counts or None),
+        "notes": dumps(report.notes or None),
+        "progress": dumps(report.progress),
+    }
+
+
+def _error(failure: Failure | None) -> dict[str, str | None]:
+    if failure is None:
+        return {"error_kind": None, "error_type": None, "error": None}
+    return {"error_kind": failure.kind, "error_type": failure.error_type, "error": failure.error}
+
+
+def _attempt(facts: RunFacts, token: int) -> dict[str, Any]:
+    return {"id": facts.id, "created_at": facts.created_at, "token": token}
+
+
+def finish(  # noqa: PLR0913 - a row's worth of facts
+    connection: Connection,
+    facts: RunFacts,
+    token: int,
+    *,
+    state: str,
+    report: Report,
+    failure: Failure | None = None,
+    reason: str | None = None,
+) -> float | None:
+    """End a run for good. Returns its run time in seconds, or None when `token` is not the current one any more."""
+    given = _attempt(facts, token) | _report(report) | _error(failure) | {"state": state, "reason": reason}
+    return connection.execute(_FINISH, given).scalar_one_or_none()
+
+
+def retry(  # noqa: PLR0913 - a row's worth of facts
+    connection: Connection,
+    facts: RunFacts,
+    token: int,
+    *,
+    report: Report,
+    failure: Failure,
+    delay: float,
+    delivery: str,
+) -> float | None:
+    """Let a run wait `delay` seconds for its next attempt. Returns this one's run time, or None when fenced off."""
+    given = _attempt(facts, token) | _report(report) | _error(failure) | {"delay": delay, "delivery": delivery}
+    return connection.execute(_RETRY, given).scalar_one_or_none()
+
+
+def interrupt(connection: Connection, facts: RunFacts, token: int, *, report: Report, note: str) -> float | None:
+    """Give an attempt back without using it up. Returns its run time, or None when fenced off."""
+    given = _attempt(facts, token) | {"progress": dumps(report.progress), "event": note}
+    return connection.execute(_INTERRUPT, given).scalar_one_or_none()
+
+
+def end_pending(
+    connection: Connection,
+    run_id: UUID,
+    created_at: datetime,
+    *,
+    state: str,
+    reason: str,
+    failure: Failure | None = None,
+) -> bool:
+    """End a run that is waiting; False if it was not waiting any more."""
+    given = {"id": run_id, "created_at": created_at, "state": state, "reason": reason} | _error(failure)
+    return connection.execute(_END_PENDING, given).rowcount == 1
+
+
+def request_cancel(connection: Connection, run_id: UUID, *, by: str) -> RowMapping | None:
+    """Cancel a pending run, or ask a running one to stop; None if there is no such open run."""
+    return connection.execute(_REQUEST_CANCEL, {"id": run_id, "by": by}).mappings().one_or_none()
+
+
+def cancelled_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
+    """Those of `ids` that somebody asked to cancel."""
+    return set(connection.execute(_CANCELLED_AMONG, {"ids": list(ids)}).scalars())
+
+
+def save_progress(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Write progress and counts of running attempts: rows of id, created_at, token, progress, counts."""
+    if rows:
+        connection.execute(_SAVE_PROGRESS, [row | {k: dumps(row[k]) for k in ("progress", "counts")} for row in rows])
+
+
+def mark_enqueued(connection: Connection, run_id: UUID, created_at: datetime) -> None:
+    """Remember that the broker took the run's message."""
+    connection.execute(_MARK_ENQUEUED, {"id": run_id, "created_at": created_at})
+
+
+def maybe_messageless(connection: Connection, *, age: float, limit: int = 1000) -> Sequence[RowMapping]:
+    """Durable runs that have been due for `age` seconds and not started; their messages may be lost."""
+    return connection.execute(_MESSAGELESS, {"age": age, "limit": limit}).mappings().all()
+
+
+def resent(connection: Connection, run_id: UUID, created_at: datetime, *, note: str) -> None:
+    """Write into a run's history that its message was sent again."""
+    connection.execute(_RESENT, {"id": run_id, "created_at": created_at, "event": note})
+
+
+def lost(connection: Connection, *, limit: int = 1000) -> Sequence[RowMapping]:
+    """Runs that are running on a worker whose lease is over."""
+    return connection.execute(_LOST_RUNS, {"limit": limit}).mappings().all()

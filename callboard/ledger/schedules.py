@@ -1,0 +1,137 @@
+"""Queries on `board.schedules` and `board.occurrences`: every due tick gets a row that says what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Connection, RowMapping
+
+_DECLARE = text("""
+insert into board.schedules as s (job, queue, cadence, interval_seconds, watermark)
+values (:job, :queue, :cadence, :interval_seconds, :now)
+on conflict (job) do update
+set queue = excluded.queue, interval_seconds = excluded.interval_seconds, declared = true, cadence = excluded.cadence,
+    watermark = case when s.declared and s.cadence = excluded.cadence then s.watermark else excluded.watermark end
+""")
+_RETIRE = text("update board.schedules set declared = false where declared and not job = any(:jobs)")
+_LOCK = text("select watermark, paused_at from board.schedules where job = :job for update")
+_ADVANCE = text("update board.schedules set watermark = :watermark where job = :job")
+_OCCURRENCES = text("""
+insert into board.occurrences (job, scheduled_for, outcome, reason, coalesced_into, run_id)
+select :job, unnest(cast(:times as timestamptz[])), :outcome, :reason, :into, :run_id
+on conflict (job, scheduled_for) do nothing
+""")
+_STARTED = text("update board.schedules set last_start_at = now() where job = :job")
+_ENDED = text("""
+update board.schedules
+set last_completion_at = now(), last_state = :outcome, last_duration_seconds = :seconds,
+    last_success_at = case :outcome when 'success' then now() else last_success_at end,
+    consecutive_failures = case :outcome when 'success' then 0 when 'failed' then consecutive_failures + 1
+                           else consecutive_failures end
+where job = :job
+""")
+_PAUSE = text("""
+update board.schedules set paused_at = coalesce(paused_at, now()), paused_by = coalesce(paused_by, :by)
+where job = :job returning job
+""")
+_RESUME = text("update board.schedules set paused_at = null, paused_by = null where job = :job returning job")
+_LIST = text("""
+select s.*, o.outcomes
+from board.schedules s
+left join lateral (
+    select array_agg(outcome order by scheduled_for) as outcomes from (
+        select scheduled_for, outcome from board.occurrences where job = s.job order by scheduled_for desc limit 20) last
+) o on true
+where s.declared or :everything order by s.job
+""")
+_HISTORY = text("""
+select * from board.occurrences where job = :job order by scheduled_for desc limit :limit
+""")
+_MISSED = text("""
+select job, case outcome when 'coalesced' then 'scheduler_down' else coalesce(reason, 'unknown') end as reason, count(*) as ticks
+from board.occurrences where outcome <> 'fired' group by 1, 2
+""")
+_PRUNE = text("delete from board.occurrences where recorded_at < now() - make_interval(days => :days)")
+
+
+def declare(connection: Connection, rows: Sequence[dict[str, Any]], *, now: datetime) -> None:
+    """Make the table hold just the declared schedules: rows of job, queue, cadence, interval_seconds.
+
+    A new one, or one with a new cadence, counts its ticks from `now`; one that is gone keeps its row and history.
+    """
+    if rows:
+        connection.execute(_DECLARE, [row | {"now": now} for row in rows])
+    connection.execute(_RETIRE, {"jobs": [row["job"] for row in rows]})
+
+
+def lock(connection: Connection, job: str) -> tuple[datetime, bool] | None:
+    """Lock a schedule for this transaction: `(watermark, paused)`, or None if it was never declared."""
+    row = connection.execute(_LOCK, {"job": job}).one_or_none()
+    return None if row is None else (row.watermark, row.paused_at is not None)
+
+
+def advance(connection: Connection, job: str, watermark: datetime) -> None:
+    """Remember that every tick up to `watermark` was dealt with."""
+    connection.execute(_ADVANCE, {"job": job, "watermark": watermark})
+
+
+def record(  # noqa: PLR0913 - a row's worth of facts
+    connection: Connection,
+    job: str,
+    times: Iterable[datetime],
+    outcome: str,
+    *,
+    reason: str | None = None,
+    into: datetime | None = None,
+    run_id: UUID | None = None,
+) -> int:
+    """Write what became of the ticks at `times`; one that has its row already keeps it. Returns how many were written."""
+    given = {"job": job, "times": list(times), "outcome": outcome, "reason": reason, "into": into, "run_id": run_id}
+    return connection.execute(_OCCURRENCES, given).rowcount
+
+
+def started(connection: Connection, job: str) -> None:
+    """A run of the schedule's job has begun."""
+    connection.execute(_STARTED, {"job": job})
+
+
+def ended(connection: Connection, job: str, *, outcome: str, seconds: float) -> None:
+    """A run of the schedule's job has ended for good, after `seconds`."""
+    connection.execute(_ENDED, {"job": job, "outcome": outcome, "seconds": seconds})
+
+
+def pause(connection: Connection, job: str, *, by: str) -> bool:
+    """Stop a schedule from firing; False if there is none."""
+    return connection.execute(_PAUSE, {"job": job, "by": by}).one_or_none() is not None
+
+
+def resume(connection: Connection, job: str) -> bool:
+    """Let a paused schedule fire again; False if there is none."""
+    return connection.execute(_RESUME, {"job": job}).one_or_none() is not None
+
+
+def listing(connection: Connection, *, everything: bool = False) -> Sequence[RowMapping]:
+    """The declared schedules with the outcomes of their last 20 ticks; with `everything` the retired ones too."""
+    return connection.execute(_LIST, {"everything": everything}).mappings().all()
+
+
+def history(connection: Connection, job: str, *, limit: int = 20) -> Sequence[RowMapping]:
+    """The last ticks of a schedule, newest first."""
+    return connection.execute(_HISTORY, {"job": job, "limit": limit}).mappings().all()
+
+
+def missed(connection: Connection) -> Sequence[RowMapping]:
+    """Ticks without a run of their own, by job and reason."""
+    return connection.execute(_MISSED).mappings().all()
+
+
+def prune(connection: Connection, *, days: int) -> int:
+    """Delete the rows of ticks recorded more than `days` ago. Returns how many."""
+    return connection.execute(_PRUNE, {"days": days}).rowcount

@@ -1,0 +1,63 @@
+"""Interruption: what a stopping worker does with jobs that do not end by themselves."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from dramatiq import Middleware
+from dramatiq.middleware import Shutdown
+from dramatiq.middleware.threading import raise_thread_exception
+
+from callboard.settings import get_settings
+
+if TYPE_CHECKING:
+    from dramatiq import Broker, Worker
+    from dramatiq.broker import MessageProxy
+
+
+class Interruption(Middleware):
+    """Raises `dramatiq.middleware.Shutdown` in jobs that still run when the grace of a stopping worker is over.
+
+    Jobs with Dramatiq's `notify_shutdown` get it at once. Such an attempt is given back and does not count.
+    """
+
+    def __init__(self) -> None:
+        self._busy: dict[int, bool] = {}
+        self._timer: threading.Timer | None = None
+
+    @property
+    def actor_options(self) -> set[str]:
+        """Dramatiq's name."""
+        return {"notify_shutdown"}
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        """The thread is busy from here on."""
+        options = broker.actors[message.actor_name].options if message.actor_name in broker.actors else {}
+        at_once = message.options.get("notify_shutdown", options.get("notify_shutdown", False))
+        self._busy[threading.get_ident()] = bool(at_once)
+
+    def after_process_message(self, broker: Broker, message: MessageProxy, **_: object) -> None:  # noqa: ARG002 - hook
+        """The thread is free again."""
+        self._busy.pop(threading.get_ident(), None)
+
+    after_skip_message = after_process_message
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
+        """Interrupt those that asked for it now, and the rest when the grace is over."""
+        for thread_id in [thread_id for thread_id, at_once in list(self._busy.items()) if at_once]:
+            raise_thread_exception(thread_id, Shutdown)
+        self._timer = threading.Timer(get_settings().shutdown_grace_seconds, self._interrupt)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _interrupt(self) -> None:
+        for thread_id in list(self._busy):
+            raise_thread_exception(thread_id, Shutdown)
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
+        """Nothing is left to interrupt."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+            self._timer = None

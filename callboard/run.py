@@ -1,0 +1,134 @@
+"""The run that the calling code is part of."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+
+
+def new_correlation_id() -> str:
+    """`job-<uuid>`: born with a run, inherited by all that it enqueues."""
+    return f"job-{uuid4()}"
+
+
+@dataclass(eq=False)
+class Run:
+    """One execution of a job, as its function sees it. Thread-safe: a job may report from threads of its own."""
+
+    job: str
+    id: UUID = field(default_factory=uuid4)
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    queue: str = "default"
+    trigger: str = "cli"
+    correlation_id: str = field(default_factory=new_correlation_id)
+    attempt: int = 1
+    scheduled_for: datetime | None = None
+    missed: int = 0
+    scope: str = ""
+    token: int = 0
+    display_id: str = ""
+    _counts: Counter[str] = field(default_factory=Counter)
+    _notes: dict[str, Any] = field(default_factory=dict)
+    _progress: dict[str, Any] | None = None
+    _cancel: threading.Event = field(default_factory=threading.Event)
+    _cancel_seen: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, **numbers: int) -> None:
+        """Add to the run's counts, e.g. `count(scanned=842, summarised=37)`; they add up over calls."""
+        with self._lock:
+            self._counts.update(numbers)
+
+    def note(self, **fields: Any) -> None:  # noqa: ANN401 - any JSON value may be noted
+        """Keep facts for the run's log line and row, e.g. `note(http_status=503)`; the last value wins."""
+        with self._lock:
+            self._notes.update(fields)
+
+    def progress(self, done: int, total: int, message: str = "") -> None:
+        """Say how far the run is; written to the ledger at most once a second.
+
+        Args:
+            done: Items processed so far.
+            total: Items in all; 0 when unknown.
+            message: For people, e.g. "Synced 38 users, 7 skipped".
+        """
+        with self._lock:
+            self._progress = {"processed": done, "total": total, "message": message}
+
+    @property
+    def cancelled(self) -> bool:
+        """True once somebody asked to cancel; the job should return early. Asking marks the run as cancelled."""
+        if self._cancel.is_set():
+            self._cancel_seen = True
+        return self._cancel_seen
+
+    @property
+    def cancel_requested(self) -> bool:
+        """True once somebody asked to cancel; unlike `cancelled`, asking leaves no mark."""
+        return self._cancel.is_set()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """A copy of what was counted so far."""
+        with self._lock:
+            return dict(self._counts)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """A copy of what was noted so far."""
+        with self._lock:
+            return dict(self._notes)
+
+    @property
+    def latest_progress(self) -> dict[str, Any] | None:
+        """The last progress reported: `{"processed", "total", "message"}`, or None."""
+        with self._lock:
+            return self._progress
+
+    @property
+    def cancel_was_seen(self) -> bool:
+        """True if the job asked `cancelled` and was told yes."""
+        return self._cancel_seen
+
+    @property
+    def log(self) -> structlog.stdlib.BoundLogger:
+        """A logger whose lines carry the run's id and correlation id."""
+        logger: structlog.stdlib.BoundLogger = structlog.get_logger(self.job)
+        return logger.bind(run_id=str(self.id), correlation_id=self.correlation_id, job=self.job)
+
+    def request_cancel(self) -> None:
+        """Make `cancelled` true; called when the ledger says so."""
+        self._cancel.set()
+
+
+_current: ContextVar[Run | None] = ContextVar("callboard_run", default=None)
+
+
+def current_run() -> Run:
+    """The run that the caller is part of.
+
+    Outside a run (a unit test that calls the function directly) it is a detached one: it keeps what it is told, and
+    writes nothing anywhere.
+    """
+    run = _current.get()
+    if run is None:
+        run = Run(job="detached")
+        _current.set(run)
+    return run
+
+
+def peek_run() -> Run | None:
+    """The run that the caller is part of, or None outside one."""
+    return _current.get()
+
+
+def enter_run(run: Run | None) -> None:
+    """Make `run` the current one of this thread or task; None leaves it."""
+    _current.set(run)

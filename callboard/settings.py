@@ -1,0 +1,75 @@
+"""Every setting of the engine in one validated object; nothing reads the environment before `get_settings()`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "CALLBOARD_"
+
+
+class Settings(BaseSettings):
+    """Settings of the engine, each read from `CALLBOARD_<NAME>`; durations in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    home: Path = Field(Path(".callboard"), description="Folder of the embedded servers and of what the jobs keep.")
+    database_url: str | None = Field(None, description="Postgres; unset: the embedded one under `home`.")
+    broker_url: str | None = Field(None, description="Redis or Valkey; unset: the embedded one under `home`.")
+    broker_namespace: str = Field("callboard", description="Prefix of every key in the broker.", min_length=1)
+    actors: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("actors.sessions",), description="Actor modules to load, comma separated."
+    )
+    worker_processes: int = Field(2, ge=1, le=256, description="Worker processes of one `callboard worker`.")
+    worker_threads: int = Field(8, ge=1, le=256, description="Threads of one worker process.")
+    queues: Annotated[tuple[str, ...], NoDecode] = Field((), description="Queues to work on; empty: all of them.")
+    heartbeat_seconds: float = Field(3.0, gt=0, description="How often a worker renews its lease.")
+    lease_seconds: float = Field(15.0, gt=0, description="A worker silent for so long is dead; its runs go elsewhere.")
+    pending_lease_seconds: float = Field(3600.0, gt=0, description="A pending run holds its claim for so long.")
+    max_crashes: int = Field(3, ge=1, description="Unfinished starts after which a message is poison.")
+    shutdown_grace_seconds: float = Field(6.0, gt=0, description="What a stopping worker gives its running jobs.")
+    leader_poll_seconds: float = Field(2.0, gt=0, description="How often a standby scheduler tries to lead.")
+    recovery_seconds: float = Field(5.0, gt=0, description="Pause between two passes of a recovery loop.")
+    retention_days: int = Field(90, ge=1, description="Age at which whole months of runs are dropped.")
+    exporter_host: str = Field("127.0.0.1", description="Address of the exporter; loopback unless told otherwise.")
+    exporter_port: int = Field(9191, ge=0, le=65535, description="Port of the exporter; 0: any free one.")
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto`: text on a terminal, else JSON.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_correlation: bool = Field(default=False, description="Append the correlation id to text lines too.")
+
+    @field_validator("actors", "queues", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("lease_seconds")
+    @classmethod
+    def _lease_outlives_heartbeat(cls, value: float, info: object) -> float:
+        heartbeat = getattr(info, "data", {}).get("heartbeat_seconds", 0)
+        if value < 3 * heartbeat:
+            raise ValueError(
+                f"lease_seconds={value} must be at least three times heartbeat_seconds={heartbeat}: "
+                "one late heartbeat must not make a live worker look dead. Raise CALLBOARD_LEASE_SECONDS."
+            )
+        return value
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read from the environment at the first call.
+
+    Raises:
+        pydantic.ValidationError: A value is out of range; it names the field and the value.
+    """
+    return Settings()

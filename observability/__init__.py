@@ -1,0 +1,13 @@
+"""Floor 1: logs, metrics and their reference pages, built from plain facts that the floors above hand in.
+
+=================  ==========================================================================
+`logs`             `configure()`: structlog and the standard library through one renderer
+`redaction`        `redact()`: what may be shown of a value
+`events`           the log events that other programs may rely on
+`catalogue`        the table of metrics
+`snapshot`         the facts of one moment, as the engine hands them over
+`exporter`         a snapshot as Prometheus series
+`server`           `/metrics`, `/healthz` and `/readyz`
+`docs`             docs/reference/metrics.md and events.md, built from the tables above
+=================  ==========================================================================
+"""

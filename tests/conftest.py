@@ -1,0 +1,89 @@
+"""Fixtures of all tests: real servers, fresh databases, and a watch over what a test leaves behind."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # `from tests.support import ...`, however pytest was started
+
+from callboard.embedded import EmbeddedServers, Endpoints
+from callboard.embedded._endpoints import connect
+from callboard.ledger import migrate
+from tests.support import child_processes, eventually, non_daemon_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TEMPLATE = "callboard_template"
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """Postgres and Valkey of this test session, in a folder of their own."""
+    with EmbeddedServers(tmp_path_factory.mktemp("servers")) as servers:
+        yield servers.start()
+
+
+@pytest.fixture(scope="session")
+def new_database(embedded: Endpoints) -> Callable[[str], str]:
+    """Makes an empty or, from a template, a filled database, and returns its URL."""
+
+    def make(name: str, template: str = "template1") -> str:
+        with closing(connect(embedded.database_url, autocommit=True)) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return embedded.database_url.replace("/callboard?", f"/{name}?", 1)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def template_database(new_database: Callable[[str], str]) -> str:
+    """The name of a migrated database that nobody is connected to."""
+    migrate.upgrade(new_database(TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture
+def empty_postgres_url(embedded: Endpoints, new_database: Callable[[str], str]) -> Iterator[str]:
+    """A fresh database without any table, for tests of the migrations themselves."""
+    name = f"empty_{next(_numbers)}"
+    yield new_database(name)
+    _drop(embedded, name)
+
+
+@pytest.fixture
+def postgres_url(embedded: Endpoints, new_database: Callable[..., str], template_database: str) -> Iterator[str]:
+    """A fresh, migrated database for this test alone."""
+    name = f"test_{next(_numbers)}"
+    yield new_database(name, template_database)
+    _drop(embedded, name)
+
+
+@pytest.fixture
+def broker_url(embedded: Endpoints) -> str:
+    """The Valkey of this session, emptied."""
+    with closing(redis.Redis.from_url(embedded.broker_url)) as client:
+        client.flushall()
+    return embedded.broker_url
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """A test that leaves a non-daemon thread or a child process fails; wider fixtures may keep theirs."""
+    threads, children = non_daemon_threads(), child_processes()
+    yield
+    eventually(lambda: non_daemon_threads() <= threads, 3, what="the end of every thread the test has started")
+    eventually(lambda: child_processes() <= children, 3, what="the end of every process the test has started")
+
+
+def _drop(embedded: Endpoints, name: str) -> None:
+    with closing(connect(embedded.database_url, autocommit=True)) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

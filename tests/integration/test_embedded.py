@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import ctypes
+import grp
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped] # ships no types
+import pytest
+import redis
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from callboard.embedded import EmbeddedError, EmbeddedServers, Endpoints, HomeInUseError, read_endpoints
+from callboard.embedded._endpoints import connect
+from callboard.embedded._user import ACCOUNT
+from tests.support import alive, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = os.geteuid() == 0
+ORDINARY = 54321  # an id that needs no account: only the system calls see it
+needs_root = pytest.mark.skipif(not ROOT, reason="only root can become another user")
+OWNER = """
+import signal, sys
+from pathlib import Path
+from callboard.embedded import EmbeddedServers
+EmbeddedServers(Path(sys.argv[1]), broker_port=0).start()
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+def answer(endpoints: Endpoints) -> tuple[str, bytes | None]:
+    """What both servers say: the database's name, and the value of the key `k`."""
+    engine = create_engine(endpoints.database_url, poolclass=NullPool)
+    with engine.connect() as connection, closing(redis.Redis.from_url(endpoints.broker_url)) as client:
+        return str(connection.scalar(text("SELECT current_database()"))), client.get("k")  # type: ignore[return-value]
+
+
+def put(endpoints: Endpoints, value: str) -> None:
+    with closing(connect(endpoints.database_url, autocommit=True)) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS kept (value text)")
+        connection.execute("INSERT INTO kept VALUES (%s)", [value])
+    with closing(redis.Redis.from_url(endpoints.broker_url)) as client:
+        client.set("k", value)
+
+
+def kept(endpoints: Endpoints) -> tuple[list[str], bytes | None]:
+    with closing(connect(endpoints.database_url)) as connection:
+        rows = connection.execute("SELECT value FROM kept ORDER BY value").fetchall()
+    return [row[0] for row in rows], answer(endpoints)[1]
+
+
+def servers_in(home: Path) -> list[psutil.Process]:
+    """Server processes that work below the folder; the unreaped dead among them have no folder any more."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.name() in ("postgres", "valkey-server") and process.cwd().startswith(f"{home}/"):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def settings_of(endpoints: Endpoints, *names: str) -> dict[str, str]:
+    with closing(redis.Redis.from_url(endpoints.broker_url, decode_responses=True)) as client:
+        return dict(client.config_get(*names))  # type: ignore[arg-type] # the library types it for async as well
+
+
+def run_owner(home: Path, *prefix: str, **options: object) -> subprocess.Popen[str]:
+    """A process of its own that owns the servers until it is killed."""
+    command = [*prefix, sys.executable, "-c", OWNER, str(home)]
+    owner = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]
+    assert owner.stdout is not None
+    if owner.stdout.readline() != "ready\n":
+        raise AssertionError(owner.communicate()[1])
+    return owner  # type: ignore[no-any-return]
+
+
+def kill(owner: subprocess.Popen[str]) -> None:
+    with owner:
+        owner.kill()
+
+
+def test_both_servers_run_with_the_settings_that_keep_data(home: Path) -> None:
+    with EmbeddedServers(home, broker_port=0) as servers:
+        endpoints = servers.start()
+        assert answer(endpoints) == ("callboard", None)
+        with closing(connect(endpoints.database_url)) as connection:
+            shown = {
+                name: connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+                for name in ("fsync", "synchronous_commit", "TimeZone", "server_encoding", "listen_addresses")
+            }
+        assert shown == {
+            "fsync": ("on",),
+            "synchronous_commit": ("on",),
+            "TimeZone": ("UTC",),
+            "server_encoding": ("UTF8",),
+            "listen_addresses": ("",),
+        }
+        wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": ""}
+        assert settings_of(endpoints, *wanted) == wanted
+
+
+def test_nobody_else_gets_in(home: Path) -> None:
+    with EmbeddedServers(home, broker_port=0) as servers:
+        endpoints = servers.start()
+        port = redis.connection.parse_url(endpoints.broker_url)["port"]
+        with closing(redis.Redis(port=port)) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        listening = [each.laddr.ip for process in servers_in(home) for each in process.net_connections("tcp")]
+        assert set(listening) == {"127.0.0.1"}
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home, *home.iterdir())}
+        assert {name: mode for name, mode in modes.items() if mode & 0o077} == {}
+    password = endpoints.broker_url.split("@")[0].rsplit(":", 1)[1]
+    assert password not in repr(endpoints)
+    assert [path for path in home.rglob("*") if path.is_file() and password.encode() in path.read_bytes()] == []
+
+
+def test_start_and_stop_bear_repeating_and_stop_leaves_nothing(home: Path) -> None:
+    servers = EmbeddedServers(home, broker_port=0)
+    servers.stop()
+    assert servers.start() == servers.start() == read_endpoints(home)
+    assert len({process.name() for process in servers_in(home)}) == 2
+    began = time.monotonic()
+    servers.stop()
+    servers.stop()
+    assert time.monotonic() - began < 5
+    assert servers_in(home) == []
+    assert read_endpoints(home) is None
+    left = {path.name for path in home.rglob("*") if path.is_socket() or path.suffix in (".pid", ".lock", ".json")}
+    assert left == set()
+
+
+def test_data_outlives_a_restart(home: Path) -> None:
+    for number in ("1", "2"):
+        with EmbeddedServers(home, broker_port=0) as servers:
+            put(servers.start(), number)
+            assert kept(servers.start())[1] == number.encode()
+    with EmbeddedServers(home, broker_port=0) as servers:
+        assert kept(servers.start()) == (["1", "2"], b"2")
+
+
+def test_start_brings_back_a_dead_server_at_the_same_address(home: Path) -> None:
+    with EmbeddedServers(home, broker_port=0) as servers:
+        before = servers.start()
+        put(before, "1")
+        victims = [process for process in servers_in(home) if process.ppid() == os.getpid()]
+        assert len(victims) == 2
+        for victim in victims:
+            victim.kill()
+        eventually(lambda: not any(alive(victim.pid) for victim in victims))
+        assert servers.start() == before
+        assert kept(before)[0] == ["1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
+def test_servers_end_with_a_killed_owner(home: Path) -> None:
+    kill(run_owner(home))
+    eventually(lambda: not servers_in(home), what="the end of the servers")
+    assert read_endpoints(home) is None
+
+
+def test_the_next_owner_takes_over_at_once_after_a_kill(home: Path) -> None:
+    for number in ("1", "2", "3"):
+        owner = run_owner(home)
+        endpoints = read_endpoints(home)
+        assert endpoints is not None
+        put(endpoints, number)
+        kill(owner)
+    with EmbeddedServers(home) as servers:
+        assert kept(servers.start())[0] == ["1", "2", "3"]
+
+
+def test_servers_that_outlived_their_owner_are_stopped_first(home: Path) -> None:
+    """Where the system cannot end them with their owner, or they hang: a stopped process holds its signals back."""
+    owner = run_owner(home)
+    old = servers_in(home)
+    for process in old:
+        process.suspend()
+    kill(owner)
+    assert len(servers_in(home)) == len(old)
+    resumer = subprocess.Popen([sys.executable, "-c", RESUME, *(str(process.pid) for process in old)])
+    with resumer, EmbeddedServers(home, broker_port=0) as servers:
+        assert answer(servers.start()) == ("callboard", None)
+        assert not any(alive(process.pid) for process in old)
+
+
+RESUME = "import os, signal, sys\nfor pid in sys.argv[1:]:\n    os.kill(int(pid), signal.SIGCONT)\n"
+
+
+def test_stale_pid_files_that_name_a_stranger_stop_nothing(home: Path) -> None:
+    with EmbeddedServers(home, broker_port=0) as servers:
+        servers.start()
+        lines = (home / "postgres" / "postmaster.pid").read_text().splitlines()
+    stranger = str(os.getpid())
+    (home / "postgres" / "postmaster.pid").write_text("\n".join([stranger, *lines[1:]]))
+    (home / "postgres" / ".s.PGSQL.5432.lock").write_text("\n".join([stranger, *lines[1:5]]))
+    (home / "endpoints.json").write_text("{torn")
+    with EmbeddedServers(home, broker_port=0) as servers:
+        assert answer(servers.start()) == ("callboard", None)
+
+
+def test_an_initdb_cut_short_is_done_again(home: Path) -> None:
+    (home / "postgres.new" / "base").mkdir(parents=True)
+    (home / "postgres.new" / "PG_VERSION").write_text("18")
+    with EmbeddedServers(home, broker_port=0) as servers:
+        assert answer(servers.start()) == ("callboard", None)
+
+
+def test_a_taken_port_is_passed_over(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with EmbeddedServers(home, broker_port=port) as servers:
+            endpoints = servers.start()
+            assert f":{port}/" not in endpoints.broker_url
+            assert answer(endpoints) == ("callboard", None)
+
+
+def test_a_free_port_is_taken(home: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with EmbeddedServers(home, broker_port=port) as servers:
+        assert f":{port}/" in servers.start().broker_url
+
+
+def test_two_folders_at_once(tmp_path: Path) -> None:
+    with EmbeddedServers(tmp_path / "a") as first, EmbeddedServers(tmp_path / "b") as second:
+        put(first.start(), "first")
+        put(second.start(), "second")
+        assert kept(first.start()) == (["first"], b"first")
+        assert kept(second.start()) == (["second"], b"second")
+
+
+def test_one_folder_has_one_owner(home: Path) -> None:
+    owner = run_owner(home)
+    with pytest.raises(HomeInUseError, match=f"belong to process {owner.pid}: stop it first"):
+        EmbeddedServers(home).start()
+    assert read_endpoints(home) is not None
+    kill(owner)
+
+
+@pytest.mark.parametrize("name", ["x" * 150, "with space & +%41 'quote' ü"])
+def test_long_and_odd_paths(tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    before = set(Path(tempfile.gettempdir()).glob("callboard-*"))
+    with EmbeddedServers(home, broker_port=0) as servers:
+        assert answer(servers.start()) == ("callboard", None)
+        assert read_endpoints(home) == servers.start()
+    assert set(Path(tempfile.gettempdir()).glob("callboard-*")) == before
+
+
+def test_a_folder_for_the_socket_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / ("x" * 150)
+    servers = EmbeddedServers(home, broker_port=0)
+    endpoints = servers.start()
+    servers.stop()
+    trap = Path(endpoints.database_url.split("host=")[1].split("&")[0])
+    trap.mkdir()
+    trap.chmod(0o777)
+    with pytest.raises(EmbeddedError, match="open to others: remove it"):
+        servers.start()
+    trap.rmdir()
+    assert servers_in(home) == []
+
+
+def test_a_home_that_is_a_file_is_refused(home: Path) -> None:
+    home.write_text("")
+    with pytest.raises(EmbeddedError, match="set CALLBOARD_HOME to a folder of your own"):
+        EmbeddedServers(home).start()
+
+
+def test_a_server_that_cannot_start_says_why_and_takes_the_other_along(home: Path) -> None:
+    with EmbeddedServers(home, broker_port=0) as servers:
+        servers.start()
+    (home / "postgres" / "global" / "pg_control").unlink()
+    with pytest.raises(EmbeddedError, match=r"(?s)Postgres ended while starting.*postgres.log says.*pg_control"):
+        servers.start()
+    assert servers_in(home) == []
+
+
+def test_endpoints_of_another_shape_are_none(home: Path) -> None:
+    home.mkdir()
+    assert read_endpoints(home) is None
+    (home / "endpoints.json").write_text(json.dumps({"database_url": "postgresql:///x"}))
+    assert read_endpoints(home) is None
+
+
+@needs_root
+def test_root_needs_no_account_and_opens_no_folder(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    accounts = Path("/etc/passwd").read_bytes()
+    with EmbeddedServers(closed / "home", broker_port=0) as servers:
+        endpoints = servers.start()
+        if not all(process.uids().real == 0 for process in servers_in(closed / "home")):
+            pytest.skip("user namespaces are forbidden here")
+        with closing(connect(endpoints.database_url)) as connection, pytest.raises(Exception, match="Permission denied"):
+            connection.execute("COPY (SELECT 1) TO PROGRAM 'chroot / true; mount -t tmpfs none /mnt'")
+    assert Path("/etc/passwd").read_bytes() == accounts
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may reach; pytest's own is root's alone."""
+    folder = Path(tempfile.mkdtemp(prefix="cb-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def become(uid: int) -> str:
+    """An owner that gives up root for good, after its imports: the interpreter itself may be closed to others."""
+    return OWNER.replace("EmbeddedServers(P", f"import encodings.idna, os; os.setgroups([]); os.setgid({uid}); os.setuid({uid}); EmbeddedServers(P")
+
+
+@needs_root
+def test_root_takes_the_folder_of_an_ordinary_user_as_that_user(open_folder: Path) -> None:
+    ...

@@ -1,0 +1,62 @@
+"""Helpers of the tests: waiting for something to become true, and what a process leaves behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import psutil  # type: ignore[import-untyped] # ships no types
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], T], timeout: float = 10.0, *, every: float = 0.01, what: str = "") -> T:
+    """The first true answer of `check`, asked every few milliseconds for `timeout` seconds.
+
+    An AssertionError of `check` itself counts as "not yet", so that a check can be written as plain asserts.
+
+    Raises:
+        AssertionError: It never was; with the last answer, and `what` was awaited.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        answer: T | None = None
+        try:
+            answer = check()
+            seen = repr(answer)
+        except AssertionError as error:
+            seen = str(error)
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what or check!r}; last seen: {seen}")
+        time.sleep(every)
+
+
+def alive(pid: int) -> bool:
+    """Whether the process lives; one that has ended but is not yet reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def non_daemon_threads() -> set[threading.Thread]:
+    """Threads that would keep this process from ending."""
+    return {thread for thread in threading.enumerate() if not thread.daemon and thread.is_alive()}
+
+
+def child_processes() -> set[psutil.Process]:
+    """Children of this process, the dead but unreaped too; not Python's resource tracker, which is one per process."""
+    return {child for child in psutil.Process().children() if "multiprocessing.resource_tracker" not in _command(child)}
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return ""
