@@ -12,11 +12,13 @@ from callboard.errors import DuplicateRun
 from callboard.ledger import claims, runs
 from callboard.ledger.database import transaction
 from callboard.settings import get_settings
+from callboard.spec import spec_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from dramatiq import Broker, Message
+    from dramatiq.actor import Actor
     from sqlalchemy import Connection
 
     from callboard.job import Job
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def message_for(  # noqa: PLR0913 - what an envelope holds
-    job: Job[Any, Any],
+    job: Actor[Any, Any],
     *,
     args: tuple[Any, ...] = (),
     kwargs: dict[str, Any] | None = None,
@@ -34,15 +36,16 @@ def message_for(  # noqa: PLR0913 - what an envelope holds
     missed: int = 0,
     notify: tuple[str, ...] = (),
     correlation_id: str | None = None,
+    durable: bool = True,
 ) -> Message[Any]:
     """A message for a run that the ledger is about to hold.
 
     Raises:
         ArgumentsError: The arguments do not fit the job's signature.
     """
-    job.spec.bind(args, kwargs or {})
+    spec_of(job).bind(args, kwargs or {})
     message = job.message_with_options(args=args, kwargs=kwargs)
-    envelope: dict[str, Any] = {"trigger": trigger, "recorded": True, "durable": True, "missed": missed}
+    envelope: dict[str, Any] = {"trigger": trigger, "recorded": True, "durable": durable, "missed": missed}
     if scheduled_for is not None:
         envelope["scheduled_for"] = scheduled_for.isoformat()
     if notify:

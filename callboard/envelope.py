@@ -75,7 +75,7 @@ def facts_of(message: Message[Any], spec: JobSpec) -> RunFacts:
         delivery=delivery_id(message),
         single=spec.is_single,
         recurring=spec.recurring,
-        durable=spec.is_durable or bool(envelope.get("durable")),
+        durable=bool(envelope.get("durable", spec.is_durable)),
     )
 
 

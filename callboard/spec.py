@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from callboard.cadence import Cadence
+from callboard.cadence import Cadence, cron
 from callboard.errors import ArgumentsError, DeclarationError
 from callboard.retry import Backoff, Delays, NoRetry
 
@@ -211,6 +211,7 @@ def spec_of(actor: Actor[Any, Any]) -> JobSpec:
     if declared is not None:
         return declared
     options = actor.options
+    periodic = options.get("periodic")
     most = options.get("max_retries", _PLAIN_RETRIES)
     base = options.get("min_backoff", _PLAIN_MIN_BACKOFF) / 1000
     cap = max(base, options.get("max_backoff", _PLAIN_MAX_BACKOFF) / 1000)
@@ -218,6 +219,7 @@ def spec_of(actor: Actor[Any, Any]) -> JobSpec:
         name=actor.actor_name,
         fn=actor.fn,
         queue=actor.queue_name,
+        cadence=periodic if periodic is None or isinstance(periodic, Cadence) else cron(str(periodic)),
         retry=Backoff(max_retries=10**6 if most is None else most, base=base, cap=cap),
         time_limit=options.get("time_limit", _PLAIN_TIME_LIMIT) / 1000,
         priority=actor.priority,

@@ -21,6 +21,8 @@ _RUN_EVENTS = (JOB_STARTED, JOB_FINISHED)
 _RUN_NAMES = {"id": "run_id", "status": "outcome"}
 _ORDER = tuple(COMMON_FIELDS)
 _ABSENT: tuple[Plain, ...] = (None, "", {})
+# json.dumps() with options builds an encoder each time.
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 _STACK_HEAD, _STACK_TAIL = 2000, 6000
 
 
@@ -39,7 +41,7 @@ class JsonRenderer:
         shown = {**(said if isinstance(said, dict) else {"fields": said}), **fixed}
         ordered = {key: shown[key] for key in (*_ORDER, *shown) if shown.get(key) not in _ABSENT}
         # Of the control characters, JSON leaves DEL alone.
-        return json.dumps(ordered, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f")
+        return _encode(ordered).replace("\x7f", "\\u007f")
 
     def _fixed(self, line: Line) -> dict[str, Plain]:
         """What no field of the caller may replace."""

@@ -58,7 +58,7 @@ def _unprintable(value: object, error: Exception) -> str:
 
 
 def _convert(value: object) -> Plain:
-    if value is None or isinstance(value, bool):
+    if value is None or value is True or value is False:
         return value
     if isinstance(value, Enum):
         return plain(value.value)  # redact() saw the member, not what it stands for

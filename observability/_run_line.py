@@ -85,9 +85,9 @@ def _numbers(fields: Mapping[str, object]) -> list[str]:
 
 
 def _error(fields: Mapping[str, object]) -> list[str]:
-    """`error="..."`, always quoted; the class where the exception has no message."""
+    """`error="..."`, always quoted; the class where the exception has no message, the reason where there was none."""
     error = fields.get("error") or fields.get("error_type")
-    return [f"error={quote(clean_text(str(error)))}"] if error else []
+    return [f"error={quote(clean_text(str(error)))}"] if error else pairs({"reason": _reason(fields)})
 
 
 def _mapping(fields: Mapping[str, object], key: str) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Characters of one value; the JSON lines and the ledger keep more.
 _MAX_VALUE = 400
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BARE = re.compile(r"[^\s\"'=\\]+")
 _UNUSUAL = re.compile(r"[^\w.\-]+")
 
@@ -27,7 +28,7 @@ def pairs(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> list[s
 
 def spell(value: Plain) -> str:
     """A value bare, or quoted with JSON's escapes where a reader could mistake its end."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = value if isinstance(value, str) else _encode(value)
     text = shorten(text, _MAX_VALUE)
     return text if _BARE.fullmatch(text) and escape(text) == text else quote(text)
 

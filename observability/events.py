@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COMMON_FIELDS", "EVENTS", "JOB_FINISHED", "JOB_STARTED", "LINES_LOST", "MESSAGE", "STATUSES", "Event"]
+__all__ = [
+    "COMMON_FIELDS",
+    "EVENTS",
+    "JOB_FINISHED",
+    "JOB_STARTED",
+    "LINES_LOST",
+    "MESSAGE",
+    "STATUSES",
+    "UNREADABLE",
+    "Event",
+]
 
 JOB_STARTED = "job.started"
 JOB_FINISHED = "job.finished"
@@ -45,7 +55,7 @@ EVENTS = (
     ),
     Event(
         JOB_FINISHED,
-        "info, or warning for retry, error for dead_letter",
+        "info, or warning for retry and dead_letter",
         "An attempt of a run has ended, with what it counted and noted.",
         (
             "job",
@@ -59,6 +69,7 @@ EVENTS = (
             "reason",
             "error_type",
             "error",
+            "retry_in",
         ),
     ),
     Event(MESSAGE, "as logged", "Prose, from a library or from code that names no event; it stands in `msg`."),

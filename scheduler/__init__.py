@@ -1,0 +1,7 @@
+"""The scheduler process: one leader fires the cadences and mends what crashes left behind; standbys wait for its lock."""
+
+from __future__ import annotations
+
+from scheduler.process import Scheduler, run
+
+__all__ = ["Scheduler", "run"]

@@ -21,6 +21,8 @@ from tests.support import child_processes, eventually, non_daemon_threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytest_plugins = ["callboard.testing"]
+
 TEMPLATE = "callboard_template"
 _numbers = count(1)
 

@@ -71,8 +71,8 @@ def cron(spec: str) -> Cron:
     * `a/n` means from a to the field's end by n; in day-of-week the end is 7, so `1/2` is Mon, Wed, Fri and Sun.
     * Beyond Vixie: `L` (a month's last day), `LW` (last working day), `5L` (last Friday), `mon#1` (first Monday).
 
-    Stricter than Vixie: a step longer than its field (`*/90` minutes, which fires hourly there) and a spec that never
-    fires are refused.
+    Stricter than Vixie: refused are a step longer than its field (`*/90` minutes, which fires hourly there), a step
+    through a single value (`5-5/10`, which no two engines read alike) and a spec that never fires.
 
     Raises:
         CadenceError: Malformed, never firing, or of six fields; the message says where, and how to mend it.

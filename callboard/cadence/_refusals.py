@@ -95,8 +95,8 @@ def _problem_of_term(field: _Field, term: str) -> str | None:
         return "has an empty item; remove the extra comma"
     if step.isdecimal() and not 1 <= int(step[:9]) <= field.size:
         return _bad_step(field, int(step[:9]))
-    if mend := _backwards(field, base):
-        return f"has a range that runs backwards; write {mend}"
+    if problem := _odd_range(field, base, step):
+        return problem
     if not _parses(field, term):
         return f"has an item {shorten(term)!r} that is no {field.name}: allowed are {field.allowed}, and ranges of them"
     return None
@@ -111,13 +111,18 @@ def _bad_step(field: _Field, step: int) -> str:
     )
 
 
-def _backwards(field: _Field, base: str) -> str | None:
-    """The mend for a range such as `22-2` or `fri-sun`; None for other text."""
-    start, _, end = (field.value(text) for text in base.lower().partition("-"))
-    if start is None or end is None or not field.low <= end < start <= field.high:
+def _odd_range(field: _Field, base: str, step: str) -> str | None:
+    """Refuses `22-2`, `fri-sun`, and `5-5/10`, which each cron engine reads in a way of its own."""
+    start, _, end = base.lower().partition("-")
+    first, last = field.value(start), field.value(end)
+    if first is None or last is None or not (field.low <= first <= field.high and field.low <= last <= field.high):
         return None
-    tail = str(end) if end == field.low else f"{field.low}-{end}"
-    return f"{start}-{field.high},{tail}"
+    if last < first:
+        tail = str(last) if last == field.low else f"{field.low}-{last}"
+        return f"has a range that runs backwards; write {first}-{field.high},{tail}"
+    if last == first and step:
+        return f"steps through a single value; write {start}, or {start}-{field.high}/{step} for steps to the end"
+    return None
 
 
 def _parses(field: _Field, term: str) -> bool:

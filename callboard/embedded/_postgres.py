@@ -53,6 +53,7 @@ class Postgres:
         self._draft = home / "postgres.new"
         self._user = user
         self._socket_folder = _socket_folder(self.folder)
+        self._made_socket_folder = False
         self._process = ServerProcess("Postgres", self.folder, home / "postgres.log", (_FAST, _IMMEDIATE))
 
     @property
@@ -63,7 +64,7 @@ class Postgres:
     def launch(self) -> None:
         """Clear what an earlier owner left, make the data folder if there is none, and start the server."""
         for folder in (self.folder, self._draft):
-            stop_leftovers(folder, "postgres", (_FAST, _IMMEDIATE), timeout=8)
+            stop_leftovers(folder, "postgres", (_FAST, _IMMEDIATE), timeout=5)
         if not (self.folder / "PG_VERSION").exists():
             self._create()
         self._user.give(self.folder)
@@ -96,8 +97,9 @@ class Postgres:
     def await_end(self, timeout: float) -> None:
         """Return when the server, asked to stop, has ended."""
         self._process.await_end(timeout)
-        if self._socket_folder != self.folder and self._socket_folder.exists():
+        if self._made_socket_folder:
             shutil.rmtree(self._socket_folder)
+            self._made_socket_folder = False
 
     def _url(self, database: str) -> str:
         """Percent-encoded, which both SQLAlchemy and libpq read; the port keeps a PGPORT of the environment out."""
@@ -118,13 +120,14 @@ class Postgres:
 
     def _mend(self) -> str:
         closed = self._user.closed_folder(Path(postgres_program("postgres"))) or self._user.closed_folder(self.folder)
-        if closed is None:
-            return "\nIf its file system is at fault, set CALLBOARD_HOME to a folder on a local disk."
-        name = f"user id {self._user.uid}"
-        return (
-            f"\nPostgres runs as {name}, which may not enter {closed}: run `chmod o+x {closed}`, or install Callboard "
-            "and set CALLBOARD_HOME where that user may go, or run as an ordinary user."
-        )
+        if closed is not None:
+            return (
+                f"\nPostgres runs as user id {self._user.uid}, which may not enter {closed}: run `chmod o+x {closed}`, "
+                "or install Callboard and set CALLBOARD_HOME where that user may go, or run as an ordinary user."
+            )
+        if not self._user.has_name():
+            return f"\nThe user id {self._user.uid} has no entry in /etc/passwd, and initdb wants one: add it."
+        return "\nIf its file system is at fault, set CALLBOARD_HOME to a folder on a local disk."
 
     def _open_socket_folder(self) -> None:
         """Stale files of a dead server must go: Postgres would take a stranger with the same process id for it."""
@@ -132,6 +135,7 @@ class Postgres:
         if folder != self.folder:
             folder.mkdir(mode=0o700, exist_ok=True)
             _refuse_foreign(folder, {self._user.uid, os.geteuid()})
+            self._made_socket_folder = True
             self._user.give(folder)
         for name in (".s.PGSQL.{}", ".s.PGSQL.{}.lock"):
             (folder / name.format(_PORT)).unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from callboard.embedded._errors import EmbeddedError
 from callboard.tether import tether
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 _POLL_SECONDS = 0.01
@@ -111,15 +111,16 @@ def stop_leftovers(folder: Path, program: str, stop_signals: Sequence[signal.Sig
     """Stop every `program` that works in `folder`, and return how many there were.
 
     A server works in its data folder, which tells it apart from any other, and from a stranger who has inherited the
-    number in a stale pid file. Only the processes at the top are signalled: a Postgres looks after its own children,
-    and those of a dead one end by themselves.
+    number in a stale pid file. Only the processes at the top are asked: a Postgres looks after its own children. In the
+    end all are killed, since the children of a dead Postgres may hang.
 
     Raises:
         EmbeddedError: Some survived even SIGKILL.
     """
     found = len(_workers_in(folder, program))
     for stop_signal in (*stop_signals, signal.SIGKILL):
-        _signal_top(_workers_in(folder, program), stop_signal)
+        workers = _workers_in(folder, program)
+        _signal([pid for pid in workers if workers[pid] not in workers or stop_signal == signal.SIGKILL], stop_signal)
         if _gone(folder, program, timeout / len(stop_signals)):
             return found
     raise EmbeddedError(f"a left-over {program} in {folder} does not end: stop it by hand, or take another folder.")
@@ -134,13 +135,12 @@ def _gone(folder: Path, program: str, timeout: float) -> bool:
     return True
 
 
-def _signal_top(workers: dict[int, int], stop_signal: signal.Signals) -> None:
-    for pid, parent in workers.items():
-        if parent not in workers:
-            try:
-                os.kill(pid, stop_signal)
-            except ProcessLookupError:
-                continue  # ended meanwhile, which is what we want
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue  # ended meanwhile, which is what we want
 
 
 def _workers_in(folder: Path, program: str) -> dict[int, int]:

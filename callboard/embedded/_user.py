@@ -51,6 +51,10 @@ class ServerUser:
         """The first folder on the way to `path` whose mode bits keep this user out."""
         return next((folder for folder in reversed(path.parents) if not self._may_enter(folder)), None)
 
+    def has_name(self) -> bool:
+        """Whether the user is in the system's list of accounts."""
+        return any(entry.pw_uid == self.uid for entry in pwd.getpwall())
+
     def _may_enter(self, folder: Path) -> bool:
         status = folder.stat()
         shift = 6 if status.st_uid == self.uid else 3 if status.st_gid == self.gid else 0

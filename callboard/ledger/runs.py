@@ -129,7 +129,8 @@ where id = :id and created_at = :created_at and state = 'pending'
 """)
 
 _LOST_RUNS = text("""
-select r.id, r.created_at, r.job, r.queue, r.scope, r.token, r.attempt, r.crashes, r.payload, r.args, r.correlation_id
+select r.id, r.created_at, r.job, r.queue, r.scope, r.token, r.attempt, r.payload, r.args, r.correlation_id, r.trigger,
+       w.broker_id = '' as inline
 from board.runs r left join board.workers w on w.id = r.worker_id
 where r.state = 'running' and ((w.id is null and r.started_at < now() - interval '15 s') or w.state in ('dead', 'stopped') or w.lease_until < now())
 order by r.started_at limit :limit

@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 __all__ = ["RunRecord", "stack"]
 
 
-def stack() -> list[Middleware]:
-    """A fresh stack for one broker."""
+def stack(record: RunRecord | None = None) -> list[Middleware]:
+    """A fresh stack for one broker; `record` is where attempts are written, the ledger unless said otherwise."""
     return [
         Correlation(),
-        RunRecord(),
+        record or RunRecord(),
         DeadLetter(),
         Callbacks(),
         Pipelines(),

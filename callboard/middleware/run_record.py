@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy
 
     from callboard.ledger.facts import RunFacts, Started
+    from callboard.spec import JobSpec
 
 T = TypeVar("T")
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -106,8 +107,11 @@ class RunRecord(Middleware):
         if actor is None or envelope.get("recorded") or not spec_of(actor).is_durable:
             return
         envelope["recorded"] = True
+        self._insert(message, spec_of(actor))
+
+    def _insert(self, message: Message[Any], spec: JobSpec) -> None:
         with transaction() as connection:
-            dispatch.insert(connection, message, spec_of(actor))
+            dispatch.insert(connection, message, spec)
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Begin the attempt, or skip a message that must not run.

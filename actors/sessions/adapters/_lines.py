@@ -45,8 +45,7 @@ def read_lines(
     with source.path.open("rb", buffering=0) as file:
         reader = LineReader(file, source.stamp, limits.max_line, limits.settled(source.stamp.mtime_ns))
         parser = make_parser(reader.resume(state))
-        part = Slice(source, reader.state())
-        messages = 0
+        part, messages = Slice(source, reader.state(), restarted=reader.restarted), 0
         for line in reader:
             part.size += len(line)
             messages += _feed(parser, line, part, reader)

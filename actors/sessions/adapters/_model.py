@@ -88,6 +88,7 @@ class Slice:
         size: Bytes of input.
         rejected: Lines or documents that could not be understood; `complaint` says where and why of the first.
         skipped: Sound lines that are no messages.
+        restarted: The file was rewritten or cut since the last pass, and is read from its start.
     """
 
     source: Source
@@ -98,6 +99,7 @@ class Slice:
     oversized: int = 0
     skipped: int = 0
     complaint: str = ""
+    restarted: bool = False
 
     @property
     def messages(self) -> int:

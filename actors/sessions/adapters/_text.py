@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import orjson
 
@@ -20,14 +21,15 @@ def decode(line: bytes) -> dict[str, Any]:
     """The JSON object in a line.
 
     Raises:
-        ValueError: It is no JSON, no UTF-8, no object, or nested beyond reason.
+        ValueError: It is no JSON, no UTF-8, or nested beyond reason.
+        TypeError: It is JSON, but no object.
     """
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:
         value = _decode_halves(line)
     if not isinstance(value, dict):
-        raise ValueError(f"a JSON object was expected, found {type(value).__name__}")
+        raise TypeError(f"a JSON object was expected, found {type(value).__name__}")
     return value
 
 
@@ -54,6 +56,11 @@ def show(value: Any) -> str:  # noqa: ANN401 - any JSON value
     return "" if value is None else orjson.dumps(value).decode()
 
 
+def name(value: object) -> str | None:
+    """`value` if it is a text that says something, else None."""
+    return value if isinstance(value, str) and value else None
+
+
 def message_uuid(given: object, session: str, *parts: object) -> str:
     """The canonical uuid of a message.
 
@@ -62,8 +69,14 @@ def message_uuid(given: object, session: str, *parts: object) -> str:
     """
     if isinstance(given, str) and given:
         lower = given.lower()
-        return lower if _UUID.fullmatch(lower) else str(uuid5(_NAMESPACE, f"{session}:{given}"))
-    return str(uuid5(_NAMESPACE, ":".join((session, *map(str, parts)))))
+        return lower if _UUID.fullmatch(lower) else _hashed(session.encode(), given.encode())
+    return _hashed(session.encode(), *(part if isinstance(part, bytes) else str(part).encode() for part in parts))
+
+
+def _hashed(*parts: bytes) -> str:
+    """A version 5 UUID (RFC 9562, section 5.5) of the parts with colons between them."""
+    digest = hashlib.sha1(_NAMESPACE.bytes + b":".join(parts), usedforsecurity=False).digest()
+    return str(UUID(bytes=digest[:16], version=5))
 
 
 def iso(value: object) -> str | None:

@@ -1,0 +1,34 @@
+"""Cancel runs: a pending one never starts, a running one is asked to return early."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from callboard.errors import NotFound
+from callboard.ledger import claims, runs, schedules
+from callboard.ledger.database import transaction
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+def cancel(run_id: UUID, *, by: str) -> Literal["cancelled", "requested"]:
+    """Cancel a run.
+
+    Returns:
+        `cancelled` for a pending run, which is over now; `requested` for a running one, which hears of it within a second.
+
+    Raises:
+        NotFound: No run of that id is pending or running.
+    """
+    with transaction() as connection:
+        row = runs.request_cancel(connection, run_id, by=by)
+        if row is None:
+            raise NotFound(
+                f"Run {run_id} is neither pending nor running; `callboard run show {run_id}` says how it ended."
+            )
+        if row["state"] != "cancelled":
+            return "requested"
+        claims.release(connection, row["job"], row["scope"], row["id"])
+        schedules.ended(connection, row["job"], outcome="cancelled", seconds=0.0)
+        return "cancelled"

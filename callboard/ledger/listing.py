@@ -1,0 +1,86 @@
+"""Queries that show runs to people."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, text
+
+from callboard.errors import NotFound
+from callboard.ledger import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import ColumnElement, Connection, RowMapping
+
+_RUNS = tables.runs.c
+# The payload may hold what the redacted arguments do not.
+_SHOWN = [column for column in tables.runs.columns if column.name != "payload"]
+_ID = re.compile(r"[0-9a-f-]{4,36}")
+
+_BY_PREFIX = text("select id, created_at from board.runs where id between :low and :high limit 2")
+
+
+def runs(  # noqa: PLR0913 - each is one filter
+    connection: Connection,
+    *,
+    job: str | None = None,
+    state: str | None = None,
+    queue: str | None = None,
+    trigger: str | None = None,
+    correlation_id: str | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> Sequence[RowMapping]:
+    """Runs that fit every filter given, newest first; `*` in `job` and `trigger` stands for anything."""
+    given = {"state": state, "queue": queue, "correlation_id": correlation_id}
+    where: list[ColumnElement[bool]] = [_RUNS[name] == value for name, value in given.items() if value is not None]
+    where += [
+        _like(_RUNS[name], value) for name, value in {"job": job, "trigger": trigger}.items() if value is not None
+    ]
+    if since is not None:
+        where.append(_RUNS.created_at >= since)
+    query = select(*_SHOWN).where(*where).order_by(_RUNS.created_at.desc(), _RUNS.id.desc()).limit(limit)
+    return connection.execute(query).mappings().all()
+
+
+def _like(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    if "*" not in pattern:
+        return column == pattern
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return column.like(escaped.replace("*", "%"), escape="\\")
+
+
+def run(connection: Connection, id_or_prefix: str) -> RowMapping:
+    """The run of that id, or of the only id that begins so (4 characters or more).
+
+    Raises:
+        NotFound: There is none, or more than one.
+    """
+    row_id, created_at = _resolve(connection, id_or_prefix.strip().lower())
+    query = select(*_SHOWN).where(_RUNS.id == row_id, _RUNS.created_at == created_at)
+    return connection.execute(query).mappings().one()
+
+
+def _resolve(connection: Connection, prefix: str) -> tuple[UUID, datetime]:
+    if not _ID.fullmatch(prefix):
+        raise NotFound(
+            f"{prefix!r} is no run id; it is a UUID or its first 4 or more characters, see `callboard runs`."
+        )
+    digits = prefix.replace("-", "")
+    bounds = {"low": digits.ljust(32, "0"), "high": digits.ljust(32, "f")}
+    found = connection.execute(_BY_PREFIX, bounds).all()
+    if len(found) != 1:
+        told = "no run" if not found else "more than one run"
+        raise NotFound(f"The id {prefix!r} fits {told}; `callboard runs` lists them.")
+    return found[0].id, found[0].created_at
+
+
+def children(connection: Connection, run_id: UUID, *, limit: int = 100) -> Sequence[RowMapping]:
+    """Runs that this run caused directly, oldest first."""
+    query = select(*_SHOWN).where(_RUNS.parent_id == run_id).order_by(_RUNS.created_at).limit(limit)
+    return connection.execute(query).mappings().all()

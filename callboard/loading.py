@@ -1,0 +1,53 @@
+"""Import the actor modules that the settings name, a catalogue's folder with all that is in it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+from callboard.errors import DeclarationError
+from callboard.job import all_jobs
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from callboard.job import Job
+    from callboard.settings import Settings
+
+
+def load_actors(settings: Settings) -> dict[str, Job[Any, Any]]:
+    """Import every module of `settings.actors`, and return all jobs declared by then, by name.
+
+    Raises:
+        DeclarationError: A module is not there, cannot be imported, or declares a job wrongly.
+    """
+    for name in settings.actors:
+        load_module(name)
+    return all_jobs()
+
+
+def load_module(name: str) -> None:
+    """Import one actor module; of a package, all modules directly in it.
+
+    Raises:
+        DeclarationError: As for `load_actors`.
+    """
+    module = _import(name, name)
+    for child in pkgutil.iter_modules(getattr(module, "__path__", ())):
+        if not child.name.startswith("_"):
+            _import(f"{name}.{child.name}", name)
+
+
+def _import(name: str, listed: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except DeclarationError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is not None and name.startswith(error.name):
+            mend = "correct CALLBOARD_ACTORS, or install the package that holds it."
+            raise DeclarationError(f"Actor module {listed!r} does not exist; {mend}") from None
+        raise DeclarationError(f"Actor module {name!r} needs the module {error.name!r}; install it.") from error
+    except Exception as error:
+        raise DeclarationError(f"Actor module {name!r} cannot be imported: {type(error).__name__}: {error}") from error

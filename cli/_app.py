@@ -1,0 +1,87 @@
+"""The application: its options, and how every error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from cli._lazy import LazyGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="callboard",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - needed by this option only
+
+        typer.echo(f"callboard {version('callboard')}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Exit codes and every option: docs/reference/commands.md")
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Background jobs on Dramatiq: run them, see them, repair them."""
+
+
+def execute(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code (`callboard.exits`); an error is one line on stderr."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=list(argv), prog_name="callboard", standalone_mode=False)
+    except TyperException as error:
+        return _usage(error)
+    except typer.Abort:
+        return _complain("stopped: nothing was done.", 130)
+    except BrokenPipeError:
+        return _pipe_closed()
+    except Exception as error:  # what it means is decided in one place
+        line, exit_code = import_module("cli._errors").explain(error)
+        return _complain(line, exit_code)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    place = context.command_path if context is not None else "callboard"
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help itself
+        typer.echo(message, err=True)
+        return error.exit_code
+    hint = "" if "; " in message else f"; see `{place} --help`."
+    return _complain(message.rstrip(".") + hint, error.exit_code)
+
+
+def _complain(line: str, exit_code: int) -> int:
+    typer.echo(f"callboard: {line}", err=True)
+    return exit_code
+
+
+def _pipe_closed() -> int:
+    """Whoever read our output has seen enough, as `head` does; that is no failure."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at exit
+    return 0
+
+
+def main() -> None:
+    """The console script `callboard`."""
+    sys.exit(execute(sys.argv[1:]))

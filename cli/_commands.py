@@ -1,0 +1,37 @@
+"""The table of commands: enough for `--help` and completion without importing what the commands need."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One command: the module whose `app` it is, and its line in the help. A test holds the line against the module."""
+
+    module: str
+    section: str
+    summary: str
+    hidden: bool = False
+
+
+RUNNING, LOOKING, MENDING, ALONE = "Run the board", "See", "Act and repair", "Set up and test"
+
+COMMANDS: dict[str, Entry] = {
+    "up": Entry("cli.up", RUNNING, "Start everything on this machine and show it on one screen."),
+    "worker": Entry("cli.worker", RUNNING, "Run worker processes that do the jobs."),
+    "scheduler": Entry("cli.scheduler", RUNNING, "Run the scheduler that calls the cadences."),
+    "exporter": Entry("cli.exporter", RUNNING, "Serve metrics for Prometheus."),
+    "worker-process": Entry("cli.worker_process", RUNNING, "Run one worker process.", hidden=True),
+    "runs": Entry("cli.runs", LOOKING, "List runs, newest first."),
+    "jobs": Entry("cli.jobs", LOOKING, "List the jobs of the loaded catalogues."),
+    "schedules": Entry("cli.schedules", LOOKING, "List schedules, or pause and resume one."),
+    "queues": Entry("cli.queues", LOOKING, "List queues and what waits in them."),
+    "workers": Entry("cli.workers", LOOKING, "List worker processes."),
+    "run": Entry("cli.run", MENDING, "Run a job in this process, or show a run."),
+    "trigger": Entry("cli.trigger", MENDING, "Ask the workers to run a job now."),
+    "cancel": Entry("cli.cancel", MENDING, "Cancel a run."),
+    "dead-letters": Entry("cli.dead_letters", MENDING, "List, show, replay and discard dead letters."),
+    "check": Entry("cli.check", ALONE, "Check settings, servers and jobs; starts nothing."),
+    "migrate": Entry("cli.migrate", ALONE, "Bring the database to the newest revision."),
+    "smoke": Entry("cli.smoke", ALONE, "Run every job once on sandbox input, in a temporary folder."),
+}

@@ -1,0 +1,52 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from cli._times import parse_age
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Print at most so many.")]
+Args = Annotated[
+    list[str] | None,
+    typer.Option("--arg", metavar="KEY=VALUE", help="An argument of the job: JSON if it is, else text. May be repeated."),
+]
+
+
+def age(text: str | None, option: str) -> timedelta | None:
+    """The age that an option gives.
+
+    Raises:
+        typer.BadParameter: It is not written like one.
+    """
+    if text is None:
+        return None
+    try:
+        return parse_age(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def operator() -> str:
+    """Who sits at the keyboard, as the ledger remembers it: `cli:anna`."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (OSError, KeyError):  # an id without an account, as in some containers
+        return f"cli:uid-{os.getuid()}"
+
+
+def usage(message: str) -> NoReturn:
+    """End the command for a wrong use of it.
+
+    Raises:
+        typer.BadParameter: Always.
+    """
+    raise typer.BadParameter(message)

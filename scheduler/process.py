@@ -1,0 +1,131 @@
+"""The scheduler process: periodiq's Scheduler, with a leader, a ledger and recovery loops."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import periodiq
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from callboard import get_broker
+from callboard.broker import RedisBroker
+from callboard.ledger.database import database_url, dispose, get_engine, make_engine
+from callboard.loading import load_actors
+from scheduler.janitor import Janitor
+from scheduler.leader import Leader
+from scheduler.reaper import Reaper
+from scheduler.reconciler import Reconciler
+from scheduler.ticker import Ticker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from callboard.loops import Loop
+    from callboard.settings import Settings
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+# A leader looks at the clock at least this often, so that a step of the clock or a lost session is noticed.
+_LONGEST_NAP = 1.0
+
+
+class Scheduler(periodiq.Scheduler):  # type: ignore[misc]  # periodiq is not typed
+    """Extends `periodiq.Scheduler`: the same actors (`periodic`), the same two calls, another idea of what a tick is.
+
+    Args:
+        broker: Where the actors are, and where runs are sent.
+        settings: Poll and recovery times.
+        clock: Says what time it is, in UTC.
+    """
+
+    def __init__(
+        self, broker: RedisBroker, settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        super().__init__(actors=[actor for actor in broker.actors.values() if "periodic" in actor.options])
+        self._settings = settings
+        self._clock = clock
+        self._stop = threading.Event()
+        self._engine = make_engine(database_url(settings), pool_size=5, application="callboard-scheduler")
+        self._leader = Leader(self._engine)
+        self._ticker = Ticker(broker)
+        leading = self._is_leading
+        self._loops: list[Loop] = [
+            Reaper(self._engine, broker, settings, leading),
+            Reconciler(self._engine, broker, settings, leading),
+            Janitor(self._engine, settings, leading),
+        ]
+
+    def _is_leading(self) -> bool:
+        return self._leader.leading
+
+    @property
+    def leading(self) -> bool:
+        """True while this process is the one that fires."""
+        return self._leader.leading
+
+    def stop(self) -> None:
+        """Make `loop` return; may be called from a signal handler, and twice."""
+        self._stop.set()
+
+    def loop(self) -> None:
+        """Lead, or wait for the chance to, until `stop`."""
+        try:
+            while not self._stop.is_set():
+                self._stop.wait(self._round())
+        finally:
+            for loop in self._loops:
+                loop.stop()
+            self._leader.resign()
+            self._engine.dispose()
+
+    def _round(self) -> float:
+        """One look at the clock; returns how long to sleep, in seconds."""
+        try:
+            if not self._leader.leading:
+                if not self._leader.try_lead():
+                    return self._settings.leader_poll_seconds
+                self._take_over()
+            return self.schedule()
+        except DBAPIError as error:
+            logger.warning("scheduler.ledger_away", error=str(error).partition("\n")[0])
+            self._leader.resign()
+            return self._settings.leader_poll_seconds
+
+    def _take_over(self) -> None:
+        self._ticker.declare(self._leader.connection, self._clock())
+        logger.info("scheduler.started", schedules=self._ticker.jobs)
+        for loop in self._loops:
+            loop.start()
+
+    def schedule(self) -> float:
+        """Deal with all that is due; returns the seconds until the next look, at most one."""
+        self._leader.check()
+        self._ticker.tick(self._leader.connection, self._clock())
+        due = self._ticker.next_due()
+        if due is None:
+            return _LONGEST_NAP
+        return min(max((due - self._clock()).total_seconds(), 0.0), _LONGEST_NAP)
+
+
+def run(settings: Settings) -> None:
+    """Be a scheduler until SIGTERM or SIGINT.
+
+    Raises:
+        DeclarationError: An actor module cannot be loaded.
+        TypeError: The broker is not Callboard's Redis broker, which the recovery loops need.
+    """
+    broker = get_broker()
+    load_actors(settings)
+    if not isinstance(broker, RedisBroker):
+        raise TypeError(f"The scheduler needs callboard's RedisBroker, not {type(broker).__name__}.")
+    scheduler = Scheduler(broker, settings)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: scheduler.stop())
+    get_engine()
+    scheduler.loop()
+    broker.close()
+    dispose()
