@@ -16,7 +16,7 @@ def cancel(run_id: UUID, *, by: str) -> Literal["cancelled", "requested"]:
     """Cancel a run.
 
     Returns:
-        `cancelled` for a pending run, which is over now; `requested` for a running one, which hears of it within a second.
+        `cancelled` for a pending run, over now; `requested` for a running one, which hears of it within a second.
 
     Raises:
         NotFound: No run of that id is pending or running.

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from callboard.spec import JobSpec
 
 
-def message_for(  # noqa: PLR0913 - what an envelope holds
+def message_for(
     job: Actor[Any, Any],
     *,
-    args: tuple[Any, ...] = (),
     kwargs: dict[str, Any] | None = None,
     trigger: str,
     scheduled_for: datetime | None = None,
@@ -43,8 +42,8 @@ def message_for(  # noqa: PLR0913 - what an envelope holds
     Raises:
         ArgumentsError: The arguments do not fit the job's signature.
     """
-    spec_of(job).bind(args, kwargs or {})
-    message = job.message_with_options(args=args, kwargs=kwargs)
+    spec_of(job).bind((), kwargs or {})
+    message = job.message_with_options(kwargs=kwargs)
     envelope: dict[str, Any] = {"trigger": trigger, "recorded": True, "durable": durable, "missed": missed}
     if scheduled_for is not None:
         envelope["scheduled_for"] = scheduled_for.isoformat()
@@ -86,7 +85,6 @@ def enqueue(broker: Broker, message: Message[Any], facts: RunFacts) -> None:
 def trigger(
     job: Job[Any, Any],
     *,
-    args: tuple[Any, ...] = (),
     kwargs: dict[str, Any] | None = None,
     by: str,
     notify: tuple[str, ...] = (),
@@ -95,8 +93,7 @@ def trigger(
 
     Args:
         job: What to run.
-        args: Positional arguments.
-        kwargs: Keyword arguments.
+        kwargs: Its arguments, by name.
         by: What asked, e.g. `cli` or `manual:user:anna`.
         notify: Mail addresses to tell when it is done.
 
@@ -104,7 +101,7 @@ def trigger(
         ArgumentsError: The arguments do not fit the job's signature.
         DuplicateRun: The job is single, and a run is already pending or running.
     """
-    message = message_for(job, args=args, kwargs=kwargs, trigger=by, notify=notify)
+    message = message_for(job, kwargs=kwargs, trigger=by, notify=notify)
     with transaction() as connection:
         facts = insert(connection, message, job.spec)
     enqueue(job.broker, message, facts)

@@ -32,7 +32,7 @@ _ROUND_SECONDS = 0.5
 class Heart(Loop):
     """Renews the lease of this process and of its runs' claims; carries cancel requests in and progress out."""
 
-    def __init__(self, broker: Broker, worker_id: UUID, settings: Settings, *, threads: int, host: str) -> None:
+    def __init__(self, broker: Broker | None, worker_id: UUID, settings: Settings, *, threads: int, host: str) -> None:
         super().__init__("heart", _ROUND_SECONDS)
         self.worker_id = worker_id
         self._broker = broker
@@ -85,7 +85,7 @@ class Heart(Loop):
 
     def _beat(self, connection: Connection, watched: list[Run]) -> None:
         lease = self._settings.lease_seconds
-        queues = sorted(self._broker.get_declared_queues())
+        queues = [] if self._broker is None else sorted(self._broker.get_declared_queues())
         if not self._registered:
             self._register(connection, queues)
         elif not workers.beat(connection, self.worker_id, lease=lease, busy=len(watched), queues=queues):

@@ -48,7 +48,7 @@ def run_inline(job: Job[Any, Any], kwargs: dict[str, Any] | None = None, *, by: 
     with transaction() as connection:
         facts = insert(connection, message, job.spec)
     settings = get_settings()
-    heart = Heart(_NoBroker(), uuid4(), settings, threads=1, host=socket.gethostname())
+    heart = Heart(None, uuid4(), settings, threads=1, host=socket.gethostname())
     heart.start()
     try:
         recorder = Recorder(get_engine(), heart.worker_id, settings)
@@ -101,11 +101,3 @@ def _run_of(facts: RunFacts, answer: Started) -> Run:
         token=answer.token,
         display_id=str(facts.id),
     )
-
-
-class _NoBroker:
-    """What the heart sees when there is no broker."""
-
-    @staticmethod
-    def get_declared_queues() -> set[str]:
-        return set()

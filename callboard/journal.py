@@ -1,4 +1,4 @@
-"""The two log events of every run, `job.started` and `job.finished`; the log's renderer makes the user's lines of them."""
+"""The two log events of every run, `job.started` and `job.finished`; the renderer makes the user's lines of them."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Loop(ABC):
         """Do one round now, in the caller's thread; an outage is logged once, not once a round."""
         try:
             self._tick()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a loop outlives whatever its round raises
             report = logger.debug if self._failing else logger.exception
             report("loop.failed", loop=self.name, error=str(error).partition("\n")[0])
             self._failing = True
@@ -60,5 +60,5 @@ class Loop(ABC):
     def _tick(self) -> None:
         """One round of work."""
 
-    def _last(self) -> None:
+    def _last(self) -> None:  # noqa: B027 - optional
         """What to do once, after the last round."""

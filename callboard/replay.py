@@ -57,7 +57,8 @@ def replay(letter_id: int, *, by: str) -> RunFacts:
         actor = broker.actors.get(message.actor_name)
         if actor is None:
             raise NotFound(
-                f"No loaded module declares the job {message.actor_name!r} of letter {letter_id}; add it to CALLBOARD_ACTORS."
+                f"No loaded module declares the job {message.actor_name!r} of letter {letter_id}; "
+                "add its module to CALLBOARD_ACTORS."
             )
         facts = insert(connection, message, spec_of(actor))
         if not dead_letters.settle(connection, letter_id, "replayed", by=by, run_id=facts.id):
@@ -76,7 +77,7 @@ def _again(letter: RowMapping) -> Message[Any]:
         "recorded": True,
         "durable": True,
     }
-    message = Message(
+    message: Message[Any] = Message(
         queue_name=letter["queue"],
         actor_name=old.actor_name,
         args=old.args,

@@ -47,6 +47,7 @@ class Clock:
     now: datetime = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
     def __call__(self) -> datetime:
+        """The time, in UTC."""
         return self.now
 
     def advance(self, seconds: float) -> datetime:
@@ -129,7 +130,9 @@ class MemoryBroker(Broker):
 
     def __init__(self) -> None:
         self._record = _MemoryRecord()
-        super().__init__(middleware=[m for m in stack(self._record) if type(m).__name__ not in ("TimeLimit", "AsyncIO")])
+        super().__init__(
+            middleware=[m for m in stack(self._record) if type(m).__name__ not in ("TimeLimit", "AsyncIO")]
+        )
         self.sent: list[Message[Any]] = []
         self._waiting: list[tuple[float, int, Message[Any]]] = []
         self._order = itertools.count()
@@ -183,7 +186,7 @@ class MemoryBroker(Broker):
 @pytest.fixture
 def callboard_broker() -> Iterator[MemoryBroker]:
     """A broker in memory that all jobs declared so far, and during the test, belong to."""
-    before = dramatiq.broker.global_broker
+    before: Any = dramatiq.broker.global_broker
     broker = MemoryBroker()
     actors = dict(before.actors) if before is not None else {}
     set_broker(broker)

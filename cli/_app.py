@@ -54,7 +54,7 @@ def execute(argv: Sequence[str]) -> int:
         return _complain("stopped: nothing was done.", 130)
     except BrokenPipeError:
         return _pipe_closed()
-    except Exception as error:  # what it means is decided in one place
+    except Exception as error:  # noqa: BLE001 - what it means is decided in one place
         line, exit_code = import_module("cli._errors").explain(error)
         return _complain(line, exit_code)
     return code if isinstance(code, int) else 0

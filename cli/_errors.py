@@ -61,12 +61,16 @@ def _settings(error: Exception) -> str:
 def _postgres_away(error: Exception) -> str:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     where = "CALLBOARD_DATABASE_URL" if get_settings().database_url else "the embedded Postgres"
-    return f"Postgres cannot be reached ({reason}): see that it runs and that {where} is right; `callboard check` tells."
+    return (
+        f"Postgres cannot be reached ({reason}): see that it runs and that {where} is right; `callboard check` tells."
+    )
 
 
 def _broker_away(error: Exception) -> str:
     where = "CALLBOARD_BROKER_URL" if get_settings().broker_url else "the embedded Valkey"
-    return f"the broker cannot be reached ({error}): see that it runs and that {where} is right; `callboard check` tells."
+    return (
+        f"the broker cannot be reached ({error}): see that it runs and that {where} is right; `callboard check` tells."
+    )
 
 
 def _statement(error: Exception) -> str:

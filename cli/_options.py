@@ -17,7 +17,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array inste
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Print at most so many.")]
 Args = Annotated[
     list[str] | None,
-    typer.Option("--arg", metavar="KEY=VALUE", help="An argument of the job: JSON if it is, else text. May be repeated."),
+    typer.Option(
+        "--arg", metavar="KEY=VALUE", help="An argument of the job: JSON if it is, else text. May be repeated."
+    ),
 ]
 
 

@@ -20,7 +20,7 @@ from cli._times import iso
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]  # a dict, or SQLAlchemy's RowMapping, whose keys are typed otherwise
 Cell = str | Text
 
 #: A pipe has no width: there, nothing is cut.
@@ -75,7 +75,9 @@ def table(rows: Iterable[Row], columns: Sequence[Column]) -> Table:
     """The rows as a table without lines."""
     made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for column in columns:
-        made.add_column(column.title, justify=column.justify, no_wrap=True, overflow="ellipsis", min_width=_least(column))
+        made.add_column(
+            column.title, justify=column.justify, no_wrap=True, overflow="ellipsis", min_width=_least(column)
+        )
     filled = [[_text(column.cell(row)) for column in columns] for row in rows]
     for index, column in enumerate(columns):
         if column.keep:

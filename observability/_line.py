@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from structlog.contextvars import get_contextvars
 
 from observability import events
+from observability._plain import plain
 
 if TYPE_CHECKING:
     import logging
@@ -72,7 +73,7 @@ def _message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001 - a library's format string that does not fit its arguments still says something
-        return f"{record.msg!s} {record.args!r}"
+        return f"{plain(record.msg)} {plain(record.args)}"
 
 
 def _exception(record: logging.LogRecord) -> BaseException | None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from observability._plain import clean_text, plain, timestamp
-from observability._spelling import pairs, quote, spell
+from observability._plain import plain, timestamp
+from observability._spelling import pairs, quote, readable, spell
 from observability.events import JOB_STARTED
 
 Paint = Callable[[str, str], str]
@@ -40,7 +40,7 @@ def _started(fields: Mapping[str, object]) -> list[str]:
 
 
 def _finished_tick(fields: Mapping[str, object], paint: Paint) -> str:
-    status = str(fields.get("status", "unknown"))
+    status = readable(fields.get("status", "unknown"))
     if status == "skipped":
         return _tick(status, pairs({"reason": _reason(fields)}), fields, paint)
     attempt = _later_attempt(fields) if status == "success" else fields.get("attempt")
@@ -49,19 +49,19 @@ def _finished_tick(fields: Mapping[str, object], paint: Paint) -> str:
 
 
 def _tick(status: str, parts: list[str], fields: Mapping[str, object], paint: Paint) -> str:
-    verb = paint(spell(plain(_VERBS.get(status, status))), status)
+    verb = paint(spell(_VERBS.get(status, status)), status)
     return " ".join([f"[scheduler] tick: job={_name(fields)} {verb}", *parts])
 
 
 def _task(fields: Mapping[str, object], paint: Paint) -> str:
-    status = str(fields.get("status", "unknown"))
+    status = readable(fields.get("status", "unknown"))
     head = pairs({"id": fields.get("id") or fields.get("run_id"), "attempt": fields.get("attempt")})
     # The status of an HTTP answer is the error in short; the document shows no more beside it.
     told = "http_status" in _mapping(fields, "notes")
     tail = [] if told else _error(fields)
     if status == "skipped":
         tail = pairs({"reason": _reason(fields)})
-    painted = f"status={paint(spell(plain(status)), status)}"
+    painted = f"status={paint(spell(status), status)}"
     return " ".join([f"[task] {_name(fields)}", *head, painted, *_numbers(fields), *tail])
 
 
@@ -87,7 +87,7 @@ def _numbers(fields: Mapping[str, object]) -> list[str]:
 def _error(fields: Mapping[str, object]) -> list[str]:
     """`error="..."`, always quoted; the class where the exception has no message, the reason where there was none."""
     error = fields.get("error") or fields.get("error_type")
-    return [f"error={quote(clean_text(str(error)))}"] if error else pairs({"reason": _reason(fields)})
+    return [f"error={quote(readable(error))}"] if error else pairs({"reason": _reason(fields)})
 
 
 def _mapping(fields: Mapping[str, object], key: str) -> Mapping[str, object]:

@@ -14,7 +14,7 @@ REDACTED = "[redacted]"
 # `://user:password@`. A password with "@" reaches to the last one before the path; one with "/" (SQLAlchemy takes it)
 # to the first "@", unless what follows the colon is a port.
 _USERINFO = re.compile(
-    r"(://[^\s:/@?#]{0,256}:)(?:[^\s/?#]{1,1024}(?=@)|(?!\d{1,5}(?:[/?#]|$))[^\s@]{1,1024}(?=@))",
+    r"(://[^\s:/@?#]{0,256}:)(?:[^\s/?#]{1,1024}(?=@)|(?!\d{1,5}(?:[/?#]|$))[^\s@]{1,1024}+[^\s/?#]{0,1024}(?=@))",
 )
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:gh[oprsu]_|github_pat_|glpat-|xox[abeprs]-|sk-|AKIA|eyJ)[A-Za-z0-9_.=-]{16,}"
@@ -38,8 +38,9 @@ _KEY_HINTS = (
     "jwt",
     "otp",
 )
-# Only key and separator are consumed: a value may itself hold the next key ("error: password=x").
-_KEY = re.compile(r"(?<![\w.-])(?P<key>-{0,2}[\w.-]{1,128})\\?[\"']?[ \t]{0,8}(?P<sep>=>|[=:])[ \t]{0,8}")
+# Only key and separator are consumed: a value may itself hold the next key ("error: password=x"). What follows "://"
+# is the user of a URL, not a key.
+_KEY = re.compile(r"(?<![\w.-])(?<!://)(?P<key>-{0,2}[\w.-]{1,128})\\?[\"']?[ \t]{0,8}(?P<sep>=>|[=:])[ \t]{0,8}")
 _FLAG = re.compile(r"(?<![\w-])(?P<key>--?[A-Za-z][\w-]{1,64})(?P<sep>[ \t]{1,8})(?=[^\s-])")
 _QUOTED = re.compile(r"[bruBRU]{0,2}(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?)", re.DOTALL)
 _GROUP = re.compile(r"[\[({][^\])}]*[\])}]?")

@@ -28,9 +28,17 @@ def pairs(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> list[s
 
 def spell(value: Plain) -> str:
     """A value bare, or quoted with JSON's escapes where a reader could mistake its end."""
-    text = value if isinstance(value, str) else _encode(value)
-    text = shorten(text, _MAX_VALUE)
+    text = shorten(_text(value), _MAX_VALUE)
     return text if _BARE.fullmatch(text) and escape(text) == text else quote(text)
+
+
+def readable(value: object) -> str:
+    """Any value as text, unquoted; its secrets are hidden."""
+    return shorten(_text(plain(value)), _MAX_VALUE)
+
+
+def _text(value: Plain) -> str:
+    return value if isinstance(value, str) else _encode(value)
 
 
 def quote(text: str) -> str:

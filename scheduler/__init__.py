@@ -1,4 +1,4 @@
-"""The scheduler process: one leader fires the cadences and mends what crashes left behind; standbys wait for its lock."""
+"""The scheduler process: one leader fires the cadences and mends what crashes left; standbys wait for its lock."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _LONGEST_NAP = 1.0
 
 
-class Scheduler(periodiq.Scheduler):  # type: ignore[misc]  # periodiq is not typed
+class Scheduler(periodiq.Scheduler):
     """Extends `periodiq.Scheduler`: the same actors (`periodic`), the same two calls, another idea of what a tick is.
 
     Args:

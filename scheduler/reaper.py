@@ -28,7 +28,7 @@ RESTARTED = "Server restarted during execution"
 
 
 class Reaper(Loop):
-    """Ends the leases of silent workers, takes their runs from them, and has the broker give their messages out again."""
+    """Ends the leases of silent workers, takes their runs, and has the broker give their messages out again."""
 
     def __init__(self, engine: Engine, broker: RedisBroker, settings: Settings, leading: Callable[[], bool]) -> None:
         super().__init__("reaper", min(settings.recovery_seconds, settings.lease_seconds / 5))

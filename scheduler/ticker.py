@@ -1,7 +1,7 @@
 """The ticker: what is due, and what becomes of each tick.
 
-For every due tick one row is written, whatever happens to it: fired, coalesced into a later one, or skipped and why. The
-row, the pending run, its claim and the schedule's watermark are one transaction; the message leaves after it.
+For every due tick one row is written, whatever happens to it: fired, coalesced into a later one, or skipped and why.
+The row, the pending run, its claim and the schedule's watermark are one transaction; the message leaves after it.
 """
 
 from __future__ import annotations
@@ -89,11 +89,8 @@ class Ticker:
         Raises:
             sqlalchemy.exc.DBAPIError: The session is gone, and with it the right to fire.
         """
-        fired = []
-        for job in sorted((job for job, due in self._next.items() if due <= now), key=self._next.__getitem__):
-            if self._deal_with(connection, job, now):
-                fired.append(job)
-        return fired
+        due = sorted((moment, job) for job, moment in self._next.items() if moment <= now)
+        return [job for _, job in due if self._deal_with(connection, job, now)]
 
     def _deal_with(self, connection: Connection, job: str, now: datetime) -> bool:
         try:
@@ -129,7 +126,7 @@ class Ticker:
             last.append(moment)
         return Due(last[0], count) if last else None
 
-    def _decide(  # noqa: PLR0913 - all of them decide
+    def _decide(
         self, connection: Connection, job: str, watermark: datetime, due: Due, now: datetime, *, paused: bool
     ) -> tuple[Message[Any], RunFacts] | None:
         limit = spec_of(self._actors[job]).late_limit
@@ -142,7 +139,7 @@ class Ticker:
             self._write_all(connection, job, watermark, before, "coalesced", into=due.last)
         return self._claim(connection, job, due)
 
-    def _write_all(  # noqa: PLR0913 - a row's worth of facts
+    def _write_all(
         self,
         connection: Connection,
         job: str,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from dramatiq import Message, Middleware
+    from dramatiq.broker import Consumer as AnyConsumer
     from dramatiq.broker import MessageProxy
     from redis.client import Pipeline
 
@@ -93,7 +94,7 @@ class RedisBroker(StockBroker):
         self._client: redis.Redis | None = None
 
     @property
-    def client(self) -> redis.Redis:
+    def client(self) -> redis.Redis:  # type: ignore[override]  # an attribute in the stock broker, made late here
         """The connection pool, made when it is first needed."""
         if self._client is None:
             settings = get_settings()
@@ -109,7 +110,7 @@ class RedisBroker(StockBroker):
         """What reads a queue."""
         return Consumer
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = IDLE_TIMEOUT_MS) -> StockConsumer:
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = IDLE_TIMEOUT_MS) -> AnyConsumer:
         """Read a queue; `timeout` is cut to `IDLE_TIMEOUT_MS`, because an idle consumer sleeps for it."""
         return super().consume(queue_name, prefetch, min(timeout, IDLE_TIMEOUT_MS))
 
@@ -198,14 +199,17 @@ class RedisBroker(StockBroker):
         with client.pipeline(transaction=False) as pipe:
             for name in names:
                 key, delayed = f"{self.namespace}:{name}", f"{self.namespace}:{dq_name(name)}"
-                pipe.llen(key).hlen(f"{key}.msgs").hlen(f"{delayed}.msgs").lindex(key, 0)
+                pipe.llen(key)
+                pipe.hlen(f"{key}.msgs")
+                pipe.hlen(f"{delayed}.msgs")
+                pipe.lindex(key, 0)
             answers = iter(pipe.execute())
         counts = zip(names, answers, answers, answers, answers, strict=False)
         return {name: self._depth(name, *rest) for name, *rest in counts}
 
     def _depth(self, queue: str, ready: int, stored: int, delayed: int, head: bytes | None) -> Depth:
         body = self.client.hget(f"{self.namespace}:{queue}.msgs", head.decode()) if head else None
-        return Depth(ready, max(stored - ready, 0), delayed, _age(body))
+        return Depth(ready, max(stored - ready, 0), delayed, _age(body if isinstance(body, bytes) else None))
 
     def close(self) -> None:
         """Close the connections."""
@@ -256,6 +260,7 @@ class Consumer(StockConsumer):
     def __next__(self) -> MessageProxy | None:
         """The next message, or None when there is none yet."""
         try:
-            return super().__next__()  # type: ignore[no-any-return]  # the stock consumer is not typed
+            message: MessageProxy | None = super().__next__()
         except redis.TimeoutError as error:
             raise ConnectionClosed(error) from None
+        return message

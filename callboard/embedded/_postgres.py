@@ -115,19 +115,8 @@ class Postgres:
             command, check=False, capture_output=True, text=True, env=server_environment(), cwd=self._draft
         )
         if done.returncode != 0:
-            raise EmbeddedError(f"initdb failed in {self._draft}: {done.stderr.strip()[-2000:]}{self._mend()}")
+            raise EmbeddedError(f"initdb failed in {self._draft}: {done.stderr.strip()[-2000:]}")
         self._draft.rename(self.folder)
-
-    def _mend(self) -> str:
-        closed = self._user.closed_folder(Path(postgres_program("postgres"))) or self._user.closed_folder(self.folder)
-        if closed is not None:
-            return (
-                f"\nPostgres runs as user id {self._user.uid}, which may not enter {closed}: run `chmod o+x {closed}`, "
-                "or install Callboard and set CALLBOARD_HOME where that user may go, or run as an ordinary user."
-            )
-        if not self._user.has_name():
-            return f"\nThe user id {self._user.uid} has no entry in /etc/passwd, and initdb wants one: add it."
-        return "\nIf its file system is at fault, set CALLBOARD_HOME to a folder on a local disk."
 
     def _open_socket_folder(self) -> None:
         """Stale files of a dead server must go: Postgres would take a stranger with the same process id for it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from callboard.embedded import _endpoints
@@ -15,8 +17,9 @@ from callboard.embedded._user import server_user
 from callboard.embedded._valkey import Valkey
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
+
+    from callboard.embedded._user import ServerUser
 
 BROKER_PORT = 7379
 _STOP_SECONDS = 4.5
@@ -33,6 +36,7 @@ class EmbeddedServers:
         self._home = home.expanduser().resolve()
         self._broker_port = broker_port
         self._lock: int | None = None
+        self._user: ServerUser | None = None
         self._postgres: Postgres | None = None
         self._valkey: Valkey | None = None
 
@@ -76,14 +80,23 @@ class EmbeddedServers:
     def _start(self) -> Endpoints:
         if self._lock is None:
             self._lock = _locked(self._home)
+        if self._user is None:
+            self._user = server_user(self._home)
         if self._postgres is None or self._valkey is None:
-            user = server_user(self._home)
-            self._valkey = Valkey(self._home, user, self._broker_port)
-            self._postgres = Postgres(self._home, user)
-        for server in (self._valkey, self._postgres):
+            self._valkey = Valkey(self._home, self._user, self._broker_port)
+            self._postgres = Postgres(self._home, self._user)
+        try:
+            return self._launch(self._valkey, self._postgres)
+        except (EmbeddedError, OSError) as error:
+            mend = self._user.mend(Path(sys.prefix) / "bin", self._home / "postgres")
+            raise EmbeddedError(f"cannot start the servers in {self._home}: {error}\n{mend}".strip()) from error
+
+    def _launch(self, valkey: Valkey, postgres: Postgres) -> Endpoints:
+        """Both are launched before either is awaited: they start side by side."""
+        for server in (valkey, postgres):
             if not server.running:
                 server.launch()
-        broker_url, database_url = self._valkey.await_ready(), self._postgres.await_ready()
+        broker_url, database_url = valkey.await_ready(), postgres.await_ready()
         endpoints = Endpoints(database_url, broker_url, os.getpid())
         _endpoints.save(self._home, endpoints)
         return endpoints

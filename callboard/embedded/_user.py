@@ -47,13 +47,18 @@ class ServerUser:
             for name in folders + files:
                 os.chown(os.path.join(parent, name), self.uid, self.gid, follow_symlinks=False)  # noqa: PTH118 (os.walk)
 
-    def closed_folder(self, path: Path) -> Path | None:
-        """The first folder on the way to `path` whose mode bits keep this user out."""
-        return next((folder for folder in reversed(path.parents) if not self._may_enter(folder)), None)
-
-    def has_name(self) -> bool:
-        """Whether the user is in the system's list of accounts."""
-        return any(entry.pw_uid == self.uid for entry in pwd.getpwall())
+    def mend(self, *paths: Path) -> str:
+        """What would keep servers that need these paths from running as this user, and what to do; else empty."""
+        folders = (folder for path in paths for folder in reversed(path.parents))
+        closed = next((folder for folder in folders if not self._may_enter(folder)), None)
+        if closed is not None:
+            return (
+                f"The servers run as user id {self.uid}, which may not enter {closed}: run `chmod o+x {closed}`, or "
+                "install Callboard and set CALLBOARD_HOME where that user may go, or run as an ordinary user."
+            )
+        if all(entry.pw_uid != self.uid for entry in pwd.getpwall()):
+            return f"The user id {self.uid} has no entry in /etc/passwd, and Postgres wants one: add it."
+        return ""
 
     def _may_enter(self, folder: Path) -> bool:
         status = folder.stat()

@@ -19,7 +19,8 @@ _TAKE = text("""
 insert into board.claims as c (job, scope, run_id, run_created_at, lease_until)
 values (:job, :scope, :id, :created_at, now() + make_interval(secs => :lease))
 on conflict (job, scope) do update
-set run_id = excluded.run_id, run_created_at = excluded.run_created_at, claimed_at = now(), lease_until = excluded.lease_until
+set run_id = excluded.run_id, run_created_at = excluded.run_created_at, claimed_at = now(),
+    lease_until = excluded.lease_until
 where c.run_id = excluded.run_id or c.lease_until < now() or not exists (
     select from board.runs r
     where r.id = c.run_id and r.created_at = c.run_created_at and r.state in ('pending', 'running'))

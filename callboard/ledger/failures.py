@@ -28,9 +28,10 @@ returning id
 
 _FAILURE = text("""
 insert into board.failures
-  (run_id, issue_id, job, queue, scope, attempt, args, kind, retryable, label, error_type, error, traceback, correlation_id)
-values (:run_id, :issue_id, :job, :queue, :scope, :attempt, cast(:args as jsonb), :kind, :retryable, :label, :error_type,
-        :error, :traceback, :correlation_id)
+  (run_id, issue_id, job, queue, scope, attempt, args, kind, retryable, label, error_type, error, traceback,
+   correlation_id)
+values (:run_id, :issue_id, :job, :queue, :scope, :attempt, cast(:args as jsonb), :kind, :retryable, :label,
+        :error_type, :error, :traceback, :correlation_id)
 """)
 
 _DEAD_LETTER = text("""
@@ -72,9 +73,7 @@ def record(connection: Connection, facts: RunFacts, attempt: int, failure: Failu
     return int(issue_id)
 
 
-def bury(  # noqa: PLR0913 - a row's worth of facts
-    connection: Connection, facts: RunFacts, attempt: int, failure: Failure, *, reason: str, issue_id: int
-) -> int:
+def bury(connection: Connection, facts: RunFacts, attempt: int, failure: Failure, *, reason: str, issue_id: int) -> int:
     """Keep the whole message of a run that was given up on. Returns the dead letter's id."""
     given = _parameters(facts, attempt, failure) | {"reason": reason, "issue_id": issue_id, "payload": facts.payload}
     return int(connection.execute(_DEAD_LETTER, given).scalar_one())

@@ -25,7 +25,7 @@ _ID = re.compile(r"[0-9a-f-]{4,36}")
 _BY_PREFIX = text("select id, created_at from board.runs where id between :low and :high limit 2")
 
 
-def runs(  # noqa: PLR0913 - each is one filter
+def runs(
     connection: Connection,
     *,
     job: str | None = None,

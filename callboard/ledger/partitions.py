@@ -60,8 +60,8 @@ def _make(connection: Connection, month: datetime) -> None:
     name, bounds = _name(month), {"low": month, "high": _next(month)}
     rows = "created_at >= :low and created_at < :high"
     connection.execute(text(f"create table board.{name} (like board.runs including all)"))
-    moved = f"with moved as (delete from board.runs_default where {rows} returning *)"
-    connection.execute(text(f"{moved} insert into board.{name} select * from moved"), bounds)  # noqa: S608 - our names
+    move = f"with moved as (delete from board.runs_default where {rows} returning *)"  # noqa: S608 - our names
+    connection.execute(text(f"{move} insert into board.{name} select * from moved"), bounds)
     values = f"from ('{bounds['low'].isoformat()}') to ('{bounds['high'].isoformat()}')"
     connection.execute(text(f"alter table board.runs attach partition board.{name} for values {values}"))
 

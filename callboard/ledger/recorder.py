@@ -118,7 +118,7 @@ class Recorder:
                 self._ended(connection, facts, name, float(seconds))
             return True
 
-    def _end(  # noqa: PLR0913 - see finish
+    def _end(
         self,
         connection: Connection,
         facts: RunFacts,

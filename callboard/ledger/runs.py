@@ -1,4 +1,4 @@
-"""Queries on `board.runs`. Every change of state is a compare-and-set; a running row is changed by its token's holder only."""
+"""Queries on `board.runs`: every change of state is a compare-and-set, by the token's holder where a run runs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,8 @@ where id = :id and created_at = :created_at and state = 'pending'
 
 _REQUEST_CANCEL = text("""
 update board.runs
-set cancel_requested_at = coalesce(cancel_requested_at, now()), cancel_requested_by = coalesce(cancel_requested_by, :by),
+set cancel_requested_at = coalesce(cancel_requested_at, now()),
+    cancel_requested_by = coalesce(cancel_requested_by, :by),
     state = case state when 'pending' then 'cancelled' else state end,
     finished_at = case state when 'pending' then now() end,
     payload = case state when 'pending' then null else payload end,
@@ -118,7 +119,7 @@ select id, created_at, job, queue, payload, delivery, attempt,
        greatest(0, extract(epoch from coalesce(retry_at, now()) - now())) as delay
 from board.runs
 where state = 'pending' and payload is not null
-  and greatest(created_at, coalesce(enqueued_at, created_at), coalesce(retry_at, created_at), coalesce(eligible_at, created_at))
+  and greatest(created_at, enqueued_at, retry_at, eligible_at)
       < now() - make_interval(secs => :age)
 order by created_at limit :limit
 """)
@@ -132,7 +133,9 @@ _LOST_RUNS = text("""
 select r.id, r.created_at, r.job, r.queue, r.scope, r.token, r.attempt, r.payload, r.args, r.correlation_id, r.trigger,
        w.broker_id = '' as inline
 from board.runs r left join board.workers w on w.id = r.worker_id
-where r.state = 'running' and ((w.id is null and r.started_at < now() - interval '15 s') or w.state in ('dead', 'stopped') or w.lease_until < now())
+where r.state = 'running'
+  and (w.state in ('dead', 'stopped') or w.lease_until < now() or
+       (w.id is null and r.started_at < now() - interval '15 s'))
 order by r.started_at limit :limit
 """)
 
@@ -197,7 +200,7 @@ def look(connection: Connection, facts: RunFacts) -> Position | None:
 
 
 def lose(connection: Connection, run_id: UUID, created_at: datetime, token: int, *, note: str) -> bool:
-    """Take a run from an attempt whose worker is gone: pending again, one crash more. False if it was not its any more."""
+    """Take a run from an attempt whose worker is gone: pending again, one crash more; False if it had lost it."""
     given = {"id": run_id, "created_at": created_at, "token": token, "event": note}
     return connection.execute(_LOSE, given).rowcount == 1
 
@@ -220,7 +223,7 @@ def _attempt(facts: RunFacts, token: int) -> dict[str, Any]:
     return {"id": facts.id, "created_at": facts.created_at, "token": token}
 
 
-def finish(  # noqa: PLR0913 - a row's worth of facts
+def finish(
     connection: Connection,
     facts: RunFacts,
     token: int,
@@ -235,7 +238,7 @@ def finish(  # noqa: PLR0913 - a row's worth of facts
     return connection.execute(_FINISH, given).scalar_one_or_none()
 
 
-def retry(  # noqa: PLR0913 - a row's worth of facts
+def retry(
     connection: Connection,
     facts: RunFacts,
     token: int,

@@ -47,7 +47,8 @@ select s.*, o.outcomes
 from board.schedules s
 left join lateral (
     select array_agg(outcome order by scheduled_for) as outcomes from (
-        select scheduled_for, outcome from board.occurrences where job = s.job order by scheduled_for desc limit 20) last
+        select scheduled_for, outcome from board.occurrences where job = s.job
+        order by scheduled_for desc limit 20) last
 ) o on true
 where s.declared or :everything order by s.job
 """)
@@ -55,8 +56,9 @@ _HISTORY = text("""
 select * from board.occurrences where job = :job order by scheduled_for desc limit :limit
 """)
 _MISSED = text("""
-select job, case outcome when 'coalesced' then 'scheduler_down' else coalesce(reason, 'unknown') end as reason, count(*) as ticks
-from board.occurrences where outcome <> 'fired' group by 1, 2
+update board.schedules
+set missed = jsonb_set(missed, array[:reason], to_jsonb(coalesce((missed ->> :reason)::bigint, 0) + :ticks))
+where job = :job
 """)
 _PRUNE = text("delete from board.occurrences where recorded_at < now() - make_interval(days => :days)")
 
@@ -82,7 +84,7 @@ def advance(connection: Connection, job: str, watermark: datetime) -> None:
     connection.execute(_ADVANCE, {"job": job, "watermark": watermark})
 
 
-def record(  # noqa: PLR0913 - a row's worth of facts
+def record(
     connection: Connection,
     job: str,
     times: Iterable[datetime],
@@ -92,9 +94,12 @@ def record(  # noqa: PLR0913 - a row's worth of facts
     into: datetime | None = None,
     run_id: UUID | None = None,
 ) -> int:
-    """Write what became of the ticks at `times`; one that has its row already keeps it. Returns how many were written."""
+    """Write what became of the ticks at `times`; one that has its row keeps it. Returns how many were written."""
     given = {"job": job, "times": list(times), "outcome": outcome, "reason": reason, "into": into, "run_id": run_id}
-    return connection.execute(_OCCURRENCES, given).rowcount
+    written = connection.execute(_OCCURRENCES, given).rowcount
+    if written and outcome != "fired":
+        connection.execute(_MISSED, {"job": job, "reason": reason or "scheduler_down", "ticks": written})
+    return written
 
 
 def started(connection: Connection, job: str) -> None:
@@ -125,11 +130,6 @@ def listing(connection: Connection, *, everything: bool = False) -> Sequence[Row
 def history(connection: Connection, job: str, *, limit: int = 20) -> Sequence[RowMapping]:
     """The last ticks of a schedule, newest first."""
     return connection.execute(_HISTORY, {"job": job, "limit": limit}).mappings().all()
-
-
-def missed(connection: Connection) -> Sequence[RowMapping]:
-    """Ticks without a run of their own, by job and reason."""
-    return connection.execute(_MISSED).mappings().all()
 
 
 def prune(connection: Connection, *, days: int) -> int:

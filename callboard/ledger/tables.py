@@ -1,4 +1,4 @@
-"""The tables of schema `board`, as SQLAlchemy sees them; `migrations/` holds the same as SQL, and a test compares them."""
+"""The tables of schema `board`, as SQLAlchemy sees them; `migrations/` has the same in SQL, and a test compares."""
 
 from __future__ import annotations
 
@@ -110,6 +110,7 @@ schedules = Table(
     Column("last_duration_seconds", Float),
     Column("last_state", Text),
     Column("consecutive_failures", Integer, nullable=False, server_default="0"),
+    Column("missed", JSONB, nullable=False, server_default="{}", comment="ticks without a run of their own, by reason"),
 )
 
 occurrences = Table(

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
+from observability.snapshot import RUN_BUCKETS
 
-# Run times in seconds: the buckets of `callboard_run_duration_seconds`; a last one takes what is longer.
-BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection, RowMapping
+
 SHARDS = 16
 
 _ADD = text("""
@@ -23,10 +25,30 @@ set attempts = t.attempts + 1, seconds = t.seconds + excluded.seconds, queue = e
 """)
 
 
+_BY_JOB = text("""
+select job, max(queue) as queue, outcome, sum(attempts) as attempts, sum(seconds) as seconds
+from board.totals group by job, outcome
+""")
+_DURATIONS = text("""
+select job, slot, sum(count) as count from board.totals, unnest(buckets) with ordinality as b (count, slot)
+group by job, slot order by job, slot
+""")
+
+
 def add(connection: Connection, *, job: str, queue: str, outcome: str, seconds: float, shard: int) -> None:
     """Count one attempt that ended with `outcome` after `seconds`."""
-    slot = bisect_left(BOUNDS, seconds)
-    buckets = [0] * (len(BOUNDS) + 1)
+    slot = bisect_left(RUN_BUCKETS, seconds)
+    buckets = [0] * (len(RUN_BUCKETS) + 1)
     buckets[slot] = 1
     given = {"job": job, "queue": queue, "outcome": outcome, "seconds": seconds, "shard": shard % SHARDS}
     connection.execute(_ADD, given | {"buckets": buckets, "slot": slot + 1})
+
+
+def by_outcome(connection: Connection) -> Sequence[RowMapping]:
+    """Attempts and their run time by job and outcome."""
+    return connection.execute(_BY_JOB).mappings().all()
+
+
+def durations(connection: Connection) -> Sequence[RowMapping]:
+    """Attempts by job and slot of `RUN_BUCKETS`, from 1; the last slot takes what is longer than all bounds."""
+    return connection.execute(_DURATIONS).mappings().all()

@@ -27,7 +27,8 @@ where id = :id
 """)
 _STATE = text("update board.workers set state = :state, heartbeat_at = now() where id = :id")
 _EXPIRE = text("""
-update board.workers set state = 'dead' where state in ('alive', 'draining') and lease_until < now() returning id, host, pid
+update board.workers set state = 'dead'
+where state in ('alive', 'draining') and lease_until < now() returning id, host, pid
 """)
 _FORGET = text(
     "delete from board.workers where state in ('stopped', 'dead') and heartbeat_at < now() - interval '1 day'"

@@ -1,4 +1,4 @@
-"""Run record: an attempt is in the ledger before its function runs, and its end is there before the message is forgotten."""
+"""Run record: an attempt is in the ledger before it runs, and its end is there before its message is forgotten."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ CREATE TABLE board.failures (
     occurred_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     PRIMARY KEY (id)
 );
-CREATE INDEX failures_run ON board.failures (run_id);
 CREATE INDEX failures_occurred_at ON board.failures (occurred_at);
+CREATE INDEX failures_run ON board.failures (run_id);
 CREATE TABLE board.issues (
     id BIGSERIAL NOT NULL,
     fingerprint TEXT NOT NULL,
@@ -126,8 +126,8 @@ CREATE TABLE board.runs (
 )
  PARTITION BY RANGE (created_at);
 CREATE INDEX runs_job_created_at ON board.runs (job, created_at);
-CREATE INDEX runs_worker ON board.runs (worker_id) WHERE state = 'running';
 CREATE INDEX runs_open ON board.runs (state, job) WHERE state in ('pending', 'running');
+CREATE INDEX runs_worker ON board.runs (worker_id) WHERE state = 'running';
 CREATE TABLE board.schedules (
     job TEXT NOT NULL,
     queue TEXT NOT NULL,
@@ -144,6 +144,7 @@ CREATE TABLE board.schedules (
     last_duration_seconds FLOAT,
     last_state TEXT,
     consecutive_failures INTEGER DEFAULT '0' NOT NULL,
+    missed JSONB DEFAULT '{}' NOT NULL,
     PRIMARY KEY (job)
 );
 CREATE TABLE board.totals (
@@ -183,6 +184,7 @@ COMMENT ON COLUMN board.runs.token IS 'fencing token of the attempt that may fin
 COMMENT ON COLUMN board.runs.reason IS 'why the run ended as it did, or waits';
 COMMENT ON COLUMN board.runs.history IS '[{at, event, detail}] of what is not an ordinary start and finish';
 COMMENT ON COLUMN board.schedules.watermark IS 'the last due tick that was dealt with';
+COMMENT ON COLUMN board.schedules.missed IS 'ticks without a run of their own, by reason';
 COMMENT ON COLUMN board.totals.shard IS 'spreads the writers of one hot job over several rows';
 COMMENT ON COLUMN board.totals.buckets IS 'attempts by run time, one per bound and +Inf';
 create table board.runs_default partition of board.runs default;

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ROOT = Path(__file__).parent.parent.parent
-_WORKER = "from callboard.settings import get_settings; from callboard.worker import run_worker; run_worker(get_settings())"
+_WORKER = (
+    "from callboard.settings import get_settings; from callboard.worker import run_worker; run_worker(get_settings())"
+)
 _SCHEDULER = "from callboard.settings import get_settings; from scheduler import run; run(get_settings())"
 
 

@@ -1,4 +1,4 @@
-"""Jobs that the chaos tests run in real processes. Each start is written to an append-only file, one line, one write."""
+"""Jobs that the chaos tests run in real processes; each start is one line of an append-only file."""
 
 from __future__ import annotations
 

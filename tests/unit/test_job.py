@@ -35,7 +35,12 @@ def test_a_job_is_an_actor_that_carries_its_spec() -> None:
     assert isinstance(tidy, Job)
     assert isinstance(tidy, dramatiq.Actor)
     assert tidy.options["time_limit"] == 60_000
-    assert (tidy.spec.doc, tidy.spec.recurring, tidy.spec.is_single, tidy.spec.is_durable) == ("Tidy up.", True, True, True)
+    assert (tidy.spec.doc, tidy.spec.recurring, tidy.spec.is_single, tidy.spec.is_durable) == (
+        "Tidy up.",
+        True,
+        True,
+        True,
+    )
     assert get_job("tidy") is tidy
 
 

@@ -215,7 +215,7 @@ def test_a_long_stack_keeps_both_ends() -> None:
 
 def test_a_format_that_does_not_fit_its_arguments_still_says_something() -> None:
     shown = TEXT(read(record("%d of %d", "x"))) or ""
-    assert shown.endswith("%d of %d ('x',)")
+    assert shown.endswith("%d of %d ['x']")
 
 
 def test_prose_of_ours_is_a_message() -> None:

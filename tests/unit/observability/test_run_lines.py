@@ -126,4 +126,4 @@ def test_secrets_in_notes_and_errors_are_hidden() -> None:
 
 def test_what_the_engine_left_out_is_named_unknown() -> None:
     assert run_line(JOB_FINISHED, {}) == "[task] unknown status=unknown"
-    assert run_line(JOB_FINISHED, {"counts": 3, "notes": "x", "status": None}) == "[task] unknown status=None"
+    assert run_line(JOB_FINISHED, {"counts": 3, "notes": "x", "status": None}) == "[task] unknown status=null"

@@ -1,0 +1,27 @@
+"""`callboard cancel`."""
+
+from typing import Annotated
+
+import typer
+
+from callboard.cancel import cancel as cancel_run
+from callboard.ledger import listing
+from callboard.ledger.database import transaction
+from cli._options import operator
+from cli._output import say
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def cancel(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or its first 4 or more characters.")],
+) -> None:
+    """Cancel a run."""
+    with transaction() as connection:
+        found = listing.run(connection, run)
+    name = f"{found['job']} {str(found['id'])[:8]}"
+    if cancel_run(found["id"], by=operator()) == "cancelled":
+        say(f"{name} is cancelled; it had not started.")
+    else:
+        say(f"{name} is asked to stop: `callboard run show {str(found['id'])[:8]}` says when it has.")

@@ -1,0 +1,140 @@
+"""`callboard runs`."""
+
+from typing import Annotated
+
+import typer
+
+from callboard.ledger import listing
+from callboard.ledger.database import transaction
+from callboard.ledger.tables import STATES
+from cli import _times
+from cli._options import AsJson, Limit, age, usage
+from cli._output import Cell, Column, Row, counts, pick, show, state
+
+app = typer.Typer(rich_markup_mode=None)
+
+#: The keys of one run in JSON.
+KEYS = (  # fmt: skip
+    "id",
+    "job",
+    "queue",
+    "state",
+    "trigger",
+    "scope",
+    "correlation_id",
+    "parent_id",
+    "args",
+    "scheduled_for",
+    "missed",
+    "attempt",
+    "crashes",
+    "created_at",
+    "eligible_at",
+    "started_at",
+    "finished_at",
+    "retry_at",
+    "cancel_requested_at",
+    "cancel_requested_by",
+    "counts",
+    "notes",
+    "progress",
+    "reason",
+    "error_kind",
+    "error_type",
+    "error",
+)
+
+_EMPTY = "No run fits. `callboard jobs` lists what can run; `callboard trigger JOB` starts one."
+
+
+@app.command()
+def runs(  # noqa: PLR0913 - the command's options
+    *,
+    job: Annotated[str | None, typer.Option(help="Only runs of this job; * stands for anything.")] = None,
+    state_: Annotated[
+        str | None, typer.Option("--state", help=f"Only runs in this state: {', '.join(STATES)}.")
+    ] = None,
+    queue: Annotated[str | None, typer.Option(help="Only runs of this queue.")] = None,
+    trigger: Annotated[str | None, typer.Option(help="Only runs asked for so, e.g. schedule, cli, 'replay:*'.")] = None,
+    correlation: Annotated[str | None, typer.Option(help="Only runs with this correlation id.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Only runs created within this age, e.g. 2h.")
+    ] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first."""
+    if state_ is not None and state_ not in STATES:
+        usage(f"--state {state_!r} is none of {', '.join(STATES)}")
+    within = age(since, "--since")
+    moment = _times.now()
+    with transaction() as connection:
+        found = listing.runs(
+            connection,
+            job=job,
+            state=state_,
+            queue=queue,
+            trigger=trigger,
+            correlation_id=correlation,
+            since=None if within is None else moment - within,
+            limit=limit,
+        )
+    rows = [row_of(run) for run in found] if as_json else [run | {"now": moment} for run in map(dict, found)]
+    show(rows, COLUMNS, as_json=as_json, empty=_EMPTY)
+
+
+def row_of(run: Row) -> dict[str, object]:
+    """A run as it stands in JSON: the columns of `KEYS`, its waiting and its running time in seconds."""
+    return pick(run, KEYS) | {"wait_seconds": waited(run), "duration_seconds": took(run)}
+
+
+def took(run: Row) -> float | None:
+    """Seconds that the last attempt ran, as far as it has ended."""
+    if run["started_at"] is None or run["finished_at"] is None:
+        return None
+    return float((run["finished_at"] - run["started_at"]).total_seconds())
+
+
+def waited(run: Row) -> float | None:
+    """Seconds from when the run might start to when it did."""
+    if run["started_at"] is None or run["eligible_at"] is None:
+        return None
+    return max(0.0, float((run["started_at"] - run["eligible_at"]).total_seconds()))
+
+
+def _started(run: Row) -> str:
+    return _times.relative(run["started_at"] or run["created_at"], run["now"])
+
+
+def _duration(run: Row) -> str:
+    seconds = took(run)
+    if seconds is not None:
+        return _times.span(seconds)
+    return _times.span((run["now"] - run["started_at"]).total_seconds()) if run["state"] == "running" else ""
+
+
+def summary(run: Row) -> Cell:
+    """What is worth knowing of a run in one line: its error, its progress, or what it counted."""
+    if run["error"] is not None and run["state"] != "completed":
+        tries = f"attempt {run['attempt']}: " if run["state"] == "pending" else ""
+        return f"{tries}{run['error_type']}: {run['error']}"
+    if run["state"] == "running" and run["progress"]:
+        return progress_of(run["progress"])
+    return counts(run["counts"]) or run["reason"] or ""
+
+
+def progress_of(progress: Row) -> str:
+    """`120/842 Synced 38 users`."""
+    total = f"/{progress['total']}" if progress.get("total") else ""
+    return f"{progress.get('processed', 0)}{total} {progress.get('message') or ''}".rstrip()
+
+
+COLUMNS = (
+    Column("run", lambda run: str(run["id"])[:8], keep=True),
+    Column("job", lambda run: run["job"]),
+    Column("state", lambda run: state(run["state"]), keep=True),
+    Column("when", _started, keep=True),
+    Column("took", _duration, keep=True),
+    Column("asked by", lambda run: run["trigger"]),
+    Column("counts or error", summary),
+)

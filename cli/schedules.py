@@ -1,0 +1,168 @@
+"""`callboard schedules`, with `pause` and `resume`."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+from sqlalchemy import Connection
+
+from callboard.cadence import Cadence
+from callboard.errors import NotFound
+from callboard.ledger import listing
+from callboard.ledger import schedules as ledger
+from callboard.ledger.database import transaction
+from callboard.loading import load_actors
+from callboard.settings import get_settings
+from cli import _times
+from cli._options import AsJson, operator
+from cli._output import Column, Row, console, pick, print_json, say, show, state
+
+app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[pause|resume JOB]")
+
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the recurring job.")]
+
+#: How a tick ended, newest on the right: a letter each, so that it reads without colours too.
+_MARKS = {
+    "completed": ("✓", "green"),
+    "failed": ("✗", "bold red"),
+    "cancelled": ("c", "yellow"),
+    "running": ("▸", "cyan"),
+    "pending": ("·", ""),
+    "coalesced": ("=", "dim"),
+    "skipped": ("-", "yellow"),
+    "fired": ("?", "dim"),
+}
+_LEGEND = "✓ completed  ✗ failed  c cancelled  ▸ running  · pending  = coalesced into a later run  - skipped"
+_TICKS, _FIRES = 12, 10
+_KEYS = (  # fmt: skip
+    "job",
+    "queue",
+    "cadence",
+    "interval_seconds",
+    "declared",
+    "created_at",
+    "paused_at",
+    "paused_by",
+    "last_start_at",
+    "last_success_at",
+    "last_completion_at",
+    "last_duration_seconds",
+    "last_state",
+    "consecutive_failures",
+)
+_EMPTY = "No schedule is in the ledger yet: the scheduler writes them when it starts (`callboard scheduler`)."
+
+
+@app.callback(invoke_without_command=True)
+def schedules(
+    context: typer.Context,
+    *,
+    upcoming: Annotated[bool, typer.Option("--next", help=f"Show the next {_FIRES} fires of each.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Those too that no loaded module declares any more.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List schedules, or pause and resume one."""
+    if context.invoked_subcommand is not None:
+        return
+    cadences = {job.spec.name: job.spec.cadence for job in load_actors(get_settings()).values()}
+    with transaction() as connection:
+        rows = [_row(connection, row, cadences) for row in ledger.listing(connection, everything=everything)]
+    if as_json:
+        print_json([{key: value for key, value in row.items() if key != "now"} for row in rows])
+    elif upcoming:
+        _print_fires(rows)
+    else:
+        show(rows, _COLUMNS, as_json=False, empty=_EMPTY)
+        if rows:
+            say(Text(_LEGEND, style="dim"))
+
+
+@app.command()
+def pause(job: JobName) -> None:
+    """Stop a schedule from firing; what runs already goes on."""
+    with transaction() as connection:
+        known = ledger.pause(connection, job, by=operator())
+    _require(job, known=known)
+    say(f"{job} is paused: its ticks are skipped until `callboard schedules resume {job}`.")
+
+
+@app.command()
+def resume(job: JobName) -> None:
+    """Let a paused schedule fire again; what it has missed is not made up for."""
+    with transaction() as connection:
+        known = ledger.resume(connection, job)
+    _require(job, known=known)
+    say(f"{job} fires again.")
+
+
+def _require(job: str, *, known: bool) -> None:
+    if not known:
+        raise NotFound(f"No schedule is called {job!r}; `callboard schedules` lists them.")
+
+
+def _row(connection: Connection, row: Row, cadences: dict[str, Cadence | None]) -> dict[str, Any]:
+    moment = _times.now()
+    cadence = cadences.get(row["job"])
+    fires = [] if cadence is None or row["paused_at"] is not None else _fires(cadence, moment)
+    return {**pick(row, _KEYS), "next_fires": fires, "last_ticks": _ticks(connection, row["job"]), "now": moment}
+
+
+def _fires(cadence: Cadence, moment: datetime) -> list[datetime]:
+    fires = [cadence.after(moment)]
+    while len(fires) < _FIRES:
+        fires.append(cadence.after(fires[-1]))
+    return fires
+
+
+def _ticks(connection: Connection, job: str) -> list[dict[str, Any]]:
+    """The last ticks, oldest first, each with the state of its run where it had one."""
+    history = ledger.history(connection, job, limit=_TICKS)
+    states = {run["id"]: run["state"] for run in listing.runs(connection, job=job, limit=4 * _TICKS)}
+    return [
+        {
+            "scheduled_for": tick["scheduled_for"],
+            "outcome": tick["outcome"],
+            "reason": tick["reason"],
+            "run_id": tick["run_id"],
+            "run_state": states.get(tick["run_id"]),
+        }
+        for tick in reversed(history)
+    ]
+
+
+def _strip(row: Row) -> Text:
+    strip = Text()
+    for tick in row["last_ticks"]:
+        strip.append(*_MARKS.get(tick["run_state"] if tick["outcome"] == "fired" else tick["outcome"], _MARKS["fired"]))
+    return strip
+
+
+def _next(row: Row) -> Text | str:
+    if row["paused_at"] is not None:
+        return state("paused")
+    return _times.relative(row["next_fires"][0], row["now"]) if row["next_fires"] else "retired"
+
+
+def _print_fires(rows: Sequence[Row]) -> None:
+    if not rows:
+        say(_EMPTY)
+    for row in rows:
+        out = console()
+        out.print(Text.assemble((row["job"], "bold"), "  ", row["cadence"], "  ", _next(row)))
+        for fire in row["next_fires"]:
+            out.print(f"  {_times.clock(fire, row['now'])} UTC  {_times.relative(fire, row['now'])}")
+
+
+_COLUMNS = (
+    Column("job", lambda row: row["job"], keep=True),
+    Column("cadence", lambda row: row["cadence"]),
+    Column("next", _next, keep=True),
+    Column("success", lambda row: _times.relative(row["last_success_at"], row["now"]) or "never", keep=True),
+    Column("took", lambda row: "" if (took := row["last_duration_seconds"]) is None else _times.span(took)),
+    Column("fails", lambda row: str(row["consecutive_failures"] or ""), justify="right"),
+    Column("last ticks", _strip),
+)

@@ -1,0 +1,73 @@
+"""`callboard trigger`."""
+
+import time
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from dramatiq.errors import ConnectionError as BrokerConnectionError
+from redis import RedisError
+
+from callboard.arguments import parse_arguments
+from callboard.dispatch import trigger as ask_for
+from callboard.errors import DuplicateRun
+from callboard.exits import Exit
+from callboard.job import get_job
+from callboard.ledger.facts import RunFacts
+from callboard.loading import load_actors
+from callboard.settings import get_settings
+from cli._options import Args, operator, usage
+from cli._output import say
+from cli._watch import watch
+
+app = typer.Typer(rich_markup_mode=None)
+
+_CODES = {"completed": Exit.OK, "cancelled": Exit.CANCELLED}
+
+
+@app.command()
+def trigger(
+    name: Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.")],
+    *,
+    arg: Args = None,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Show its progress, and exit by its outcome.")] = False,
+    notify: Annotated[
+        list[str] | None, typer.Option(metavar="MAIL", help="Address to tell when it is done. May be repeated.")
+    ] = None,
+) -> None:
+    """Ask the workers to run a job now."""
+    load_actors(get_settings())
+    facts = _ask(name, parse_arguments(arg or ()), tuple(_address(text) for text in notify or ()))
+    short = str(facts.id)[:8]
+    if not wait:
+        say(f"{name} is asked for: callboard run show {short}")
+        return
+    ended = _wait(facts.id)
+    raise typer.Exit(_CODES.get(ended["state"], Exit.FAILED))
+
+
+def _address(text: str) -> str:
+    if "@" not in text:
+        usage(f"--notify {text!r} is no mail address: write it like ops@example.org")
+    return text
+
+
+def _ask(name: str, arguments: dict[str, Any], notify: tuple[str, ...]) -> RunFacts:
+    try:
+        return ask_for(get_job(name), kwargs=arguments, by=operator(), notify=notify)
+    except DuplicateRun as error:
+        say(f"callboard run show {str(error.existing)[:8]} shows the run that is already there.", stderr=True)
+        raise
+    except (RedisError, BrokerConnectionError):
+        say("The run is in the ledger; the scheduler hands it to the broker once that is back.", stderr=True)
+        raise
+
+
+def _wait(run_id: UUID) -> dict[str, Any]:
+    began = time.monotonic()
+    try:
+        return watch(run_id)
+    except KeyboardInterrupt:
+        say(f"\nNot waiting any longer, after {time.monotonic() - began:.0f} s; the run goes on: "
+            f"callboard run show {str(run_id)[:8]}, or callboard cancel {str(run_id)[:8]}", stderr=True)  # fmt: skip
+        raise

@@ -1,0 +1,63 @@
+"""`callboard workers`."""
+
+from typing import Annotated
+
+import typer
+
+from callboard.ledger import workers as ledger
+from callboard.ledger.database import transaction
+from cli import _times
+from cli._options import AsJson
+from cli._output import Column, Row, pick, show, state
+
+app = typer.Typer(rich_markup_mode=None)
+
+_KEYS = (  # fmt: skip
+    "id",
+    "host",
+    "pid",
+    "version",
+    "queues",
+    "threads",
+    "busy",
+    "state",
+    "started_at",
+    "heartbeat_at",
+    "lease_until",
+)
+_EMPTY = "No worker is alive: start some with `callboard worker`, or everything with `callboard up`."
+_COLUMNS = (
+    Column("worker", lambda worker: str(worker["id"])[:8], keep=True),
+    Column("host", lambda worker: worker["host"]),
+    Column("pid", lambda worker: str(worker["pid"]), justify="right"),
+    Column("state", lambda worker: state(worker["shown"]), keep=True),
+    Column("busy", lambda worker: f"{worker['busy']}/{worker['threads']}", justify="right"),
+    Column(
+        "up", lambda worker: _times.short_span((worker["now"] - worker["started_at"]).total_seconds()), justify="right"
+    ),
+    Column("heard", lambda worker: _times.relative(worker["heartbeat_at"], worker["now"])),
+    Column("queues", lambda worker: " ".join(worker["queues"])),
+)
+
+
+@app.command()
+def workers(
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Those too that ended within the last day.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List worker processes."""
+    moment = _times.now()
+    with transaction() as connection:
+        rows = [dict(row) for row in ledger.listing(connection, everything=everything)]
+    if as_json:
+        rows = [pick(row, _KEYS) for row in rows]
+    else:
+        rows = [row | {"now": moment, "shown": _shown(row, moment)} for row in rows]
+    show(rows, _COLUMNS, as_json=as_json, empty=_EMPTY)
+
+
+def _shown(worker: Row, moment: object) -> str:
+    """A worker whose lease is over is silent, whatever its row still says."""
+    living = worker["state"] in ("alive", "draining")
+    return "silent" if living and worker["lease_until"] < moment else worker["state"]

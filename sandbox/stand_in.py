@@ -1,0 +1,199 @@
+"""What every stand-in shares: a loopback HTTP server of its own, and faults on demand.
+
+POST   /_sandbox/faults    plant one, e.g. {"status": 500, "times": 3}; see `Fault` for the fields
+GET    /_sandbox/faults    what is planted
+DELETE /_sandbox/faults    clear
+GET    /_sandbox/requests  paths and sizes of the last 1,000 requests
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+
+from sandbox.faults import Fault, Faults
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_REQUESTS_KEPT = 1000
+
+
+class ApiError(Exception):
+    """An answer to a request that is wrong: a status and `{"error": text}`."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StandIn(ABC):
+    """Serves on a loopback port of its own while the `with` block lasts.
+
+    Args:
+        port: 0 takes any free one.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.faults = Faults()
+        self.requests: deque[tuple[str, int]] = deque(maxlen=_REQUESTS_KEPT)
+        self.stopping = threading.Event()
+        self._server = _Server(("127.0.0.1", port), self)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    @abstractmethod
+    def answer(self, method: str, path: str, body: bytes, fault: Fault) -> object:
+        """The JSON document that answers a request.
+
+        Raises:
+            ApiError: What the real system would refuse.
+        """
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a slash at its end."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def fail(self, **fault: Any) -> None:  # noqa: ANN401 - the fields of Fault
+        """Plant a fault: `fail(status=500, times=3)`."""
+        self.faults.plant(Fault(**fault))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop serving and free the port; may be called twice."""
+        self.stopping.set()
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+    def control(self, method: str, path: str, body: bytes) -> object:
+        """Answers for the paths under `/_sandbox/`."""
+        match method, path:
+            case "POST", "/_sandbox/faults":
+                self._plant(parse_object(body))
+            case "DELETE", "/_sandbox/faults":
+                self.faults.clear()
+            case "GET", "/_sandbox/requests":
+                return [{"path": asked, "bytes": size} for asked, size in list(self.requests)]
+            case "GET", "/_sandbox/faults":
+                pass
+            case _:
+                raise ApiError(404, f"no {method} {path}")
+        return self.faults.as_json()
+
+    def _plant(self, document: dict[str, Any]) -> None:
+        try:
+            self.faults.plant(Fault.parse(document))
+        except ValueError as error:
+            raise ApiError(400, str(error)) from None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], stand_in: StandIn) -> None:
+        super().__init__(address, _Handler)
+        self.stand_in = stand_in
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's signature
+        """A caller who went away is none of our business; anything else is printed as usual."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
+        self._serve()
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = Fault() if self._is_control else self._take_fault(body)
+        if fault.delay:
+            self.server.stand_in.stopping.wait(fault.delay)
+        if fault.reset:
+            self._reset()
+        else:
+            self._send(*self._answer(body, fault), fault)
+
+    @property
+    def _is_control(self) -> bool:
+        return self.path.startswith("/_sandbox/")
+
+    def _take_fault(self, body: bytes) -> Fault:
+        stand_in = self.server.stand_in
+        stand_in.requests.append((self.path, len(body)))
+        return stand_in.faults.take(self.path, body) or Fault()
+
+    def _answer(self, body: bytes, fault: Fault) -> tuple[int, bytes]:
+        try:
+            return 200, json.dumps(self._document(body, fault)).encode()
+        except ApiError as error:
+            return error.status, json.dumps({"error": str(error)}).encode()
+
+    def _document(self, body: bytes, fault: Fault) -> object:
+        stand_in = self.server.stand_in
+        if self._is_control:
+            return stand_in.control(self.command, self.path, body)
+        if fault.status:
+            raise ApiError(fault.status, f"planted fault {fault.status}")
+        return stand_in.answer(self.command, self.path, body, fault)
+
+    def _send(self, status: int, body: bytes, fault: Fault) -> None:
+        if fault.malformed:
+            body = body[: len(body) // 2]
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        if fault.retry_after:
+            self.send_header("Retry-After", str(fault.retry_after))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _reset(self) -> None:
+        """Lingering for 0 s makes close send RST, which the caller sees as a broken connection."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's signature
+        """Say nothing: `/_sandbox/requests` tells what was asked."""
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a request's body.
+
+    Raises:
+        ApiError: It holds no such thing.
+    """
+    try:
+        document = json.loads(body)
+    except ValueError:
+        raise ApiError(400, "invalid JSON") from None
+    if not isinstance(document, dict):
+        raise ApiError(400, "a JSON object is expected")
+    return document
