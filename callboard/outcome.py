@@ -33,8 +33,8 @@ class Failure:
     traceback: str
 
     @classmethod
-    def of(cls, exception: BaseException, *, job: str, scope: str) -> Failure:
-        """Classify `exception`; messages are cut to 4,000 characters and tracebacks to 30 frames."""
+    def of(cls, exception: BaseException, *, job: str, scope: str, kind: Kind | None = None) -> Failure:
+        """Classify `exception`, unless its `kind` is known; messages are cut to 4,000 characters and tracebacks to 30 frames."""
         verdict = classify(exception)
         name = type(exception).__name__
         message = (str(exception) or repr(exception))[:4000]
@@ -42,7 +42,7 @@ class Failure:
         return cls(
             error_type=name,
             error=message,
-            kind=verdict.kind,
+            kind=kind or verdict.kind,
             retryable=verdict.retryable,
             label=verdict.label,
             fingerprint=fingerprint(job, name, message, scope),

@@ -14,7 +14,7 @@ from cli._output import Cell, Column, Row, counts, pick, show, state
 app = typer.Typer(rich_markup_mode=None)
 
 #: The keys of one run in JSON.
-KEYS = (  # fmt: skip
+KEYS = (
     "id",
     "job",
     "queue",
@@ -48,7 +48,7 @@ _EMPTY = "No run fits. `callboard jobs` lists what can run; `callboard trigger J
 
 
 @app.command()
-def runs(  # noqa: PLR0913 - the command's options
+def runs(
     *,
     job: Annotated[str | None, typer.Option(help="Only runs of this job; * stands for anything.")] = None,
     state_: Annotated[

@@ -36,7 +36,7 @@ _MARKS = {
 }
 _LEGEND = "✓ completed  ✗ failed  c cancelled  ▸ running  · pending  = coalesced into a later run  - skipped"
 _TICKS, _FIRES = 12, 10
-_KEYS = (  # fmt: skip
+_KEYS = (
     "job",
     "queue",
     "cadence",

@@ -12,7 +12,7 @@ from cli._output import Column, Row, pick, show, state
 
 app = typer.Typer(rich_markup_mode=None)
 
-_KEYS = (  # fmt: skip
+_KEYS = (
     "id",
     "host",
     "pid",

@@ -101,11 +101,19 @@ class MetricsServer:
             self._scrapes.release()
 
     def _exposition(self, headers: Callable[[str], str]) -> Answer:
-        encode, content_type = choose_encoder(headers("Accept"))
+        encode, content_type = _encoder(headers("Accept"))
         body = encode(self._registry)
         if gzip_accepted(headers("Accept-Encoding")):
             return Answer(200, gzip.compress(body, mtime=0), content_type, {"Content-Encoding": "gzip"})
         return Answer(200, body, content_type)
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):
+        # A version that is no number ("version=x") breaks the library's comparison; such a client gets plain text.
+        return choose_encoder("")
 
 
 def _probe(probe: Probe) -> Answer:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # `from tests.support import ...`, however pytest was started
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for `from tests.support import`, however pytest is started
 
 from callboard.embedded import EmbeddedServers, Endpoints
 from callboard.embedded._endpoints import connect
 from callboard.ledger import migrate
+from tests.board import Board, open_board
 from tests.support import child_processes, eventually, non_daemon_threads
 
 if TYPE_CHECKING:
@@ -75,6 +76,13 @@ def broker_url(embedded: Endpoints) -> str:
     with closing(redis.Redis.from_url(embedded.broker_url)) as client:
         client.flushall()
     return embedded.broker_url
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch, postgres_url: str, broker_url: str) -> Iterator[Board]:
+    """The engine on a fresh ledger and an empty broker; jobs that the test declares belong to it."""
+    with open_board(monkeypatch, postgres_url, broker_url) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)

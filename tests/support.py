@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import psutil  # type: ignore[import-untyped] # ships no types
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,3 +62,10 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return ""
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test for want of an optional server or program; in CI, where all are installed, fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing, and CI must have it: install it in .ci/run")
+    pytest.skip(f"{what} is not installed")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-_CHUNK = 256 * 1024
 _ANCHOR = 64
 _BIGINT = 2**63 - 1  # some file systems number inodes beyond Postgres' bigint
 
@@ -80,6 +79,7 @@ class LineReader:
         stamp: The file as listed; bytes written after the listing wait for the next pass.
         max_line: A longer line is discarded as it is read, and counted in `oversized`.
         settled: The file is no longer written to: its last line counts even without a newline.
+        chunk: Bytes read at a time.
         restarted: The earlier state no longer fits, so reading began at 0.
     """
 
@@ -87,6 +87,7 @@ class LineReader:
     stamp: Stamp
     max_line: int
     settled: bool = False
+    chunk: int = 256 * 1024
     offset: int = field(default=0, init=False)
     skipping: bool = field(default=False, init=False)
     oversized: int = field(default=0, init=False)
@@ -120,8 +121,8 @@ class LineReader:
 
     def __iter__(self) -> Iterator[bytes]:
         tail = b""
-        while chunk := self.file.read(min(_CHUNK, self.stamp.size - self.offset - len(tail))):
-            *lines, tail = (tail + chunk).split(b"\n")
+        while piece := self.file.read(min(self.chunk, self.stamp.size - self.offset - len(tail))):
+            *lines, tail = (tail + piece).split(b"\n")
             for line in lines:
                 self._pass(line, b"\n")
                 if self._wanted(line):

@@ -64,7 +64,7 @@ class Postgres:
     def launch(self) -> None:
         """Clear what an earlier owner left, make the data folder if there is none, and start the server."""
         for folder in (self.folder, self._draft):
-            stop_leftovers(folder, "postgres", (_FAST, _IMMEDIATE), timeout=5)
+            stop_leftovers(folder, "postgres", (_FAST, _IMMEDIATE), timeout=4)
         if not (self.folder / "PG_VERSION").exists():
             self._create()
         self._user.give(self.folder)

@@ -51,7 +51,7 @@ class Valkey:
 
     def launch(self) -> None:
         """Clear what an earlier owner left, and start the server on the wanted port or, if taken, a free one."""
-        stop_leftovers(self._folder, "valkey-server", (signal.SIGTERM,), timeout=2.5)
+        stop_leftovers(self._folder, "valkey-server", (signal.SIGTERM,), timeout=2)
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._user.give(self._folder)
         self._port = _free_port(self._port)

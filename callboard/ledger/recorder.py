@@ -43,7 +43,10 @@ class Recorder:
                 holder = claims.take(connection, facts, lease=self._settings.lease_seconds)
                 if holder is not None:
                     return self._overlap(connection, facts, holder)
-            return self._try_start(connection, facts) or self._refuse(connection, facts)
+            answer = self._try_start(connection, facts) or self._refuse(connection, facts)
+            if facts.single and answer == Refused("ended"):
+                claims.release(connection, facts.job, facts.scope, facts.id)
+            return answer
 
     def _try_start(self, connection: Connection, facts: RunFacts) -> Started | None:
         limit = self._settings.max_crashes

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from callboard import dispatch
 from callboard.envelope import KEY, delivery_id, facts_of
+from callboard.failures import Kind
 from callboard.heart import Heart
 from callboard.journal import finished, started
 from callboard.ledger.database import get_engine, transaction
@@ -157,7 +158,7 @@ class RunRecord(Middleware):
             return Resend(answer.delay) if answer.delay else GiveBack()
         if answer.reason == "poison":
             error = PoisonMessage(f"started {answer.detail} times without an end; its worker died each time")
-            self._bury(facts, Failure.of(error, job=facts.job, scope=facts.scope), "poison", int(answer.detail))
+            self._bury(facts, Failure.of(error, job=facts.job, scope=facts.scope, kind=Kind.POISON), "poison", int(answer.detail))
         finished(facts, answer, retries=message.options.get("retries", 0))
         return Acknowledge()
 

@@ -33,30 +33,37 @@ signal.pause()
 """
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the tests use one after the other, as its owners do."""
+    return tmp_path_factory.mktemp("shared") / "home"
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def fresh_home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def answer(endpoints: Endpoints) -> tuple[str, bytes | None]:
-    """What both servers say: the database's name, and the value of the key `k`."""
+def answer(endpoints: Endpoints) -> tuple[str, bool]:
+    """What both servers say: the database's name, and whether the broker is there."""
     engine = create_engine(endpoints.database_url, poolclass=NullPool)
     with engine.connect() as connection, closing(redis.Redis.from_url(endpoints.broker_url)) as client:
-        return str(connection.scalar(text("SELECT current_database()"))), client.get("k")  # type: ignore[return-value]
+        return str(connection.scalar(text("SELECT current_database()"))), bool(client.ping())
 
 
-def put(endpoints: Endpoints, value: str) -> None:
+def put(endpoints: Endpoints, topic: str, value: str) -> None:
     with closing(connect(endpoints.database_url, autocommit=True)) as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS kept (value text)")
-        connection.execute("INSERT INTO kept VALUES (%s)", [value])
+        connection.execute("CREATE TABLE IF NOT EXISTS kept (topic text, value text)")
+        connection.execute("INSERT INTO kept VALUES (%s, %s)", [topic, value])
     with closing(redis.Redis.from_url(endpoints.broker_url)) as client:
-        client.set("k", value)
+        client.set(topic, value)
 
 
-def kept(endpoints: Endpoints) -> tuple[list[str], bytes | None]:
+def kept(endpoints: Endpoints, topic: str) -> tuple[list[str], bytes | None]:
     with closing(connect(endpoints.database_url)) as connection:
-        rows = connection.execute("SELECT value FROM kept ORDER BY value").fetchall()
-    return [row[0] for row in rows], answer(endpoints)[1]
+        rows = connection.execute("SELECT value FROM kept WHERE topic = %s ORDER BY value", [topic]).fetchall()
+    with closing(redis.Redis.from_url(endpoints.broker_url)) as client:
+        return [row[0] for row in rows], client.get(topic)  # type: ignore[return-value] # typed for async as well
 
 
 def servers_in(home: Path) -> list[psutil.Process]:
@@ -92,7 +99,7 @@ def kill(owner: subprocess.Popen[str]) -> None:
 def test_both_servers_run_with_the_settings_that_keep_data(home: Path) -> None:
     with EmbeddedServers(home, broker_port=0) as servers:
         endpoints = servers.start()
-        assert answer(endpoints) == ("callboard", None)
+        assert answer(endpoints) == ("callboard", True)
         with closing(connect(endpoints.database_url)) as connection:
             shown = {
                 name: connection.execute("SELECT current_setting(%s)", [name]).fetchone()
@@ -109,20 +116,20 @@ def test_both_servers_run_with_the_settings_that_keep_data(home: Path) -> None:
         assert settings_of(endpoints, *wanted) == wanted
 
 
-def test_nobody_else_gets_in(home: Path) -> None:
-    with EmbeddedServers(home, broker_port=0) as servers:
+def test_nobody_else_gets_in(fresh_home: Path) -> None:
+    with EmbeddedServers(fresh_home, broker_port=0) as servers:
         endpoints = servers.start()
         port = int(endpoints.broker_url.rsplit(":", 1)[1].split("/")[0])
         once = Retry(NoBackoff(), 0)
         with closing(redis.Redis(port=port, retry=once)) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
-        listening = [each.laddr.ip for process in servers_in(home) for each in process.net_connections("tcp")]
+        listening = [each.laddr.ip for process in servers_in(fresh_home) for each in process.net_connections("tcp")]
         assert set(listening) == {"127.0.0.1"}
-        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home, *home.iterdir())}
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (fresh_home, *fresh_home.iterdir())}
         assert {name: mode for name, mode in modes.items() if mode & 0o077} == {}
     password = endpoints.broker_url.split("@")[0].rsplit(":", 1)[1]
     assert password not in repr(endpoints)
-    assert [path for path in home.rglob("*") if path.is_file() and password.encode() in path.read_bytes()] == []
+    assert [path for path in fresh_home.rglob("*") if path.is_file() and password.encode() in path.read_bytes()] == []
 
 
 def test_start_and_stop_bear_repeating_and_stop_leaves_nothing(home: Path) -> None:
@@ -143,23 +150,22 @@ def test_start_and_stop_bear_repeating_and_stop_leaves_nothing(home: Path) -> No
 def test_data_outlives_a_restart(home: Path) -> None:
     for number in ("1", "2"):
         with EmbeddedServers(home, broker_port=0) as servers:
-            put(servers.start(), number)
-            assert kept(servers.start())[1] == number.encode()
+            put(servers.start(), "restart", number)
     with EmbeddedServers(home, broker_port=0) as servers:
-        assert kept(servers.start()) == (["1", "2"], b"2")
+        assert kept(servers.start(), "restart") == (["1", "2"], b"2")
 
 
 def test_start_brings_back_a_dead_server_at_the_same_address(home: Path) -> None:
     with EmbeddedServers(home, broker_port=0) as servers:
         before = servers.start()
-        put(before, "1")
+        put(before, "death", "1")
         victims = [process for process in servers_in(home) if process.ppid() == os.getpid()]
         assert len(victims) == 2
         for victim in victims:
             victim.kill()
         eventually(lambda: not any(alive(victim.pid) for victim in victims))
         assert servers.start() == before
-        assert kept(before)[0] == ["1"]
+        assert kept(before, "death")[0] == ["1"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
@@ -174,10 +180,10 @@ def test_the_next_owner_takes_over_at_once_after_a_kill(home: Path) -> None:
         owner = run_owner(home)
         endpoints = read_endpoints(home)
         assert endpoints is not None
-        put(endpoints, number)
+        put(endpoints, "kill", number)
         kill(owner)
     with EmbeddedServers(home) as servers:
-        assert kept(servers.start())[0] == ["1", "2", "3"]
+        assert kept(servers.start(), "kill")[0] == ["1", "2", "3"]
 
 
 def test_servers_that_outlived_their_owner_are_stopped_first(home: Path) -> None:
@@ -189,7 +195,7 @@ def test_servers_that_outlived_their_owner_are_stopped_first(home: Path) -> None
     kill(owner)
     assert len(servers_in(home)) == len(old)
     with EmbeddedServers(home, broker_port=0) as servers:
-        assert answer(servers.start()) == ("callboard", None)
+        assert answer(servers.start()) == ("callboard", True)
         assert not any(alive(process.pid) for process in old)
 
 
@@ -202,14 +208,14 @@ def test_stale_pid_files_that_name_a_stranger_stop_nothing(home: Path) -> None:
     (home / "postgres" / ".s.PGSQL.5432.lock").write_text("\n".join([stranger, *lines[1:5]]))
     (home / "endpoints.json").write_text("{torn")
     with EmbeddedServers(home, broker_port=0) as servers:
-        assert answer(servers.start()) == ("callboard", None)
+        assert answer(servers.start()) == ("callboard", True)
 
 
-def test_an_initdb_cut_short_is_done_again(home: Path) -> None:
-    (home / "postgres.new" / "base").mkdir(parents=True)
-    (home / "postgres.new" / "PG_VERSION").write_text("18")
-    with EmbeddedServers(home, broker_port=0) as servers:
-        assert answer(servers.start()) == ("callboard", None)
+def test_an_initdb_cut_short_is_done_again(fresh_home: Path) -> None:
+    (fresh_home / "postgres.new" / "base").mkdir(parents=True)
+    (fresh_home / "postgres.new" / "PG_VERSION").write_text("18")
+    with EmbeddedServers(fresh_home, broker_port=0) as servers:
+        assert answer(servers.start()) == ("callboard", True)
 
 
 def test_a_taken_port_is_passed_over(home: Path) -> None:
@@ -220,7 +226,7 @@ def test_a_taken_port_is_passed_over(home: Path) -> None:
         with EmbeddedServers(home, broker_port=port) as servers:
             endpoints = servers.start()
             assert f":{port}/" not in endpoints.broker_url
-            assert answer(endpoints) == ("callboard", None)
+            assert answer(endpoints) == ("callboard", True)
 
 
 def test_a_free_port_is_taken(home: Path) -> None:
@@ -231,12 +237,12 @@ def test_a_free_port_is_taken(home: Path) -> None:
         assert f":{port}/" in servers.start().broker_url
 
 
-def test_two_folders_at_once(tmp_path: Path) -> None:
-    with EmbeddedServers(tmp_path / "a") as first, EmbeddedServers(tmp_path / "b") as second:
-        put(first.start(), "first")
-        put(second.start(), "second")
-        assert kept(first.start()) == (["first"], b"first")
-        assert kept(second.start()) == (["second"], b"second")
+def test_two_folders_at_once(home: Path, fresh_home: Path) -> None:
+    with EmbeddedServers(home) as first, EmbeddedServers(fresh_home) as second:
+        put(first.start(), "two", "first")
+        put(second.start(), "two", "second")
+        assert kept(first.start(), "two") == (["first"], b"first")
+        assert kept(second.start(), "two") == (["second"], b"second")
 
 
 def test_one_folder_has_one_owner(home: Path) -> None:
@@ -252,7 +258,7 @@ def test_long_and_odd_paths(tmp_path: Path, name: str) -> None:
     home = tmp_path / name
     before = set(Path(tempfile.gettempdir()).glob("callboard-*"))
     with EmbeddedServers(home, broker_port=0) as servers:
-        assert answer(servers.start()) == ("callboard", None)
+        assert answer(servers.start()) == ("callboard", True)
         assert read_endpoints(home) == servers.start()
     assert set(Path(tempfile.gettempdir()).glob("callboard-*")) == before
 
@@ -271,23 +277,23 @@ def test_a_folder_for_the_socket_that_others_can_write_is_refused(tmp_path: Path
     assert servers_in(home) == []
 
 
-def test_a_home_that_is_a_file_is_refused(home: Path) -> None:
-    home.write_text("")
+def test_a_home_that_is_a_file_is_refused(fresh_home: Path) -> None:
+    fresh_home.write_text("")
     with pytest.raises(EmbeddedError, match="set CALLBOARD_HOME to a folder of your own"):
-        EmbeddedServers(home).start()
+        EmbeddedServers(fresh_home).start()
 
 
-def test_a_server_that_cannot_start_says_why_and_takes_the_other_along(home: Path) -> None:
-    with EmbeddedServers(home, broker_port=0) as servers:
+def test_a_server_that_cannot_start_says_why_and_takes_the_other_along(fresh_home: Path) -> None:
+    with EmbeddedServers(fresh_home, broker_port=0) as servers:
         servers.start()
-    (home / "postgres" / "global" / "pg_control").unlink()
+    (fresh_home / "postgres" / "global" / "pg_control").unlink()
     with pytest.raises(EmbeddedError, match=r"(?s)Postgres ended while starting.*postgres.log says.*pg_control"):
         servers.start()
-    assert servers_in(home) == []
+    assert servers_in(fresh_home) == []
 
 
-def test_endpoints_of_another_shape_are_none(home: Path) -> None:
-    home.mkdir()
-    assert read_endpoints(home) is None
-    (home / "endpoints.json").write_text(json.dumps({"database_url": "postgresql:///x"}))
-    assert read_endpoints(home) is None
+def test_endpoints_of_another_shape_are_none(fresh_home: Path) -> None:
+    fresh_home.mkdir()
+    assert read_endpoints(fresh_home) is None
+    (fresh_home / "endpoints.json").write_text(json.dumps({"database_url": "postgresql:///x"}))
+    assert read_endpoints(fresh_home) is None

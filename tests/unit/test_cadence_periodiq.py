@@ -46,7 +46,7 @@ class Sent(dramatiq.Middleware):
     def __init__(self) -> None:
         self.moments: dict[str, list[datetime]] = defaultdict(list)
 
-    def before_enqueue(self, broker: Broker, message: dramatiq.MessageProxy, delay: int | None) -> None:  # noqa: ARG002
+    def before_enqueue(self, broker: Broker, message: dramatiq.Message[Any], delay: int | None) -> None:  # noqa: ARG002
         moment = datetime.fromisoformat(message.options["scheduled_at"])
         self.moments[message.actor_name].append(moment.astimezone(UTC))
 
@@ -57,7 +57,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, lis
     broker, sent = StubBroker(middleware=[periodiq.PeriodiqMiddleware()]), Sent()
     broker.add_middleware(sent)
 
-    def loop(cadences: dict[str, Cadence], start: datetime, end: datetime, zone: str = "UTC") -> dict[str, list[datetime]]:
+    def loop(
+        cadences: dict[str, Cadence], start: datetime, end: datetime, zone: str = "UTC"
+    ) -> dict[str, list[datetime]]:
         host = Host(start, zone)
         monkeypatch.setattr(periodiq, "pendulum", SimpleNamespace(now=host.now))
         monkeypatch.setattr(periodiq, "sleep", host.sleep)
@@ -73,10 +75,11 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, lis
 
 
 def declare(name: str, cadence: Cadence, broker: Broker) -> dramatiq.Actor[[], None]:
+    @dramatiq.actor(actor_name=name, broker=broker, periodic=cadence)
     def job() -> None:
         raise AssertionError("nothing works this queue off")
 
-    return dramatiq.actor(job, actor_name=name, broker=broker, periodic=cadence)
+    return job
 
 
 SPECS = ["0 0 * * 0", "@weekly", "0 6 * * sun", "*/15 9-17 * * 1-5", "30 2 * * *", "* 19 * * *", "0 0 1,15 * mon"]

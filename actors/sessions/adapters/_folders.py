@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.sessions.adapters._model import Listing, Source
+from actors.sessions.adapters._model import Listing, Source, storable
 from actors.sessions.reader import Stamp
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def begin(root: Path) -> Listing:
 def add(listing: Listing, entry: os.DirEntry[str], project: str) -> None:
     """Add a file to the listing, unless it vanished since."""
     try:
-        listing.sources.append(Source(Path(entry.path), Stamp.of(entry.stat()), project))
+        listing.sources.append(Source(Path(entry.path), Stamp.of(entry.stat()), storable(project)))
     except FileNotFoundError:
         return
     except OSError as error:

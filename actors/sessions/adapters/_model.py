@@ -79,6 +79,11 @@ class Source(NamedTuple):
         """The path as Postgres can hold it: bytes that are not UTF-8 are shown as escapes."""
         return storable(str(self.path))
 
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending, as Postgres can hold it."""
+        return storable(self.path.stem)
+
 
 @dataclass
 class Slice:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.sessions.adapters import _folders, _lines, _text
-from actors.sessions.adapters._model import Conversation, Message, Session, record_of
+from actors.sessions.adapters._model import Conversation, Message, Session, record_of, storable
 from actors.sessions.reader import is_unchanged
 
 if TYPE_CHECKING:
@@ -115,11 +115,11 @@ class ClaudeParser:
 
 def _identity(source: Source, record: dict[str, Any]) -> dict[str, str]:
     """The session's own id, and its parent's if it is a subagent's: agent ids are short, and unique within a parent."""
-    stem = source.path.stem
+    stem = source.stem
     if not stem.startswith(_AGENT):
         return {"session": stem}
     nested = source.path.parent.name == "subagents"
-    parent = source.path.parent.parent.name if nested else str(record.get("sessionId") or "")
+    parent = storable(source.path.parent.parent.name) if nested else str(record.get("sessionId") or "")
     return {"session": f"{parent}/{stem}", "parent": parent} if parent else {"session": stem}
 
 

@@ -163,7 +163,7 @@ class RolloutParser:
     def _session_id(self) -> str:
         if "session" not in self._carried:
             found = _ROLLOUT.fullmatch(self._source.path.name)
-            self._carried["session"] = found[1] if found else self._source.path.stem
+            self._carried["session"] = found[1] if found else self._source.stem
         return self._carried["session"]
 
     def drain(self) -> list[Conversation]:

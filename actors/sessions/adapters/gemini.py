@@ -58,7 +58,7 @@ class GeminiAdapter:
 
 def _conversation(source: Source, document: dict[str, Any], part: Slice) -> Conversation:
     session = Session(
-        _text.name(document.get("sessionId")) or source.path.stem, "gemini", f"gemini:{source.project}", source.project
+        _text.name(document.get("sessionId")) or source.stem, "gemini", f"gemini:{source.project}", source.project
     )
     talk = Conversation(session, revisable=True)
     for record in document["messages"]:

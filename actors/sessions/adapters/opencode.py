@@ -64,7 +64,7 @@ class _Family:
     def __init__(self, root: Path, source: Source, limits: Limits) -> None:
         self._root, self._source, self._limits = root, source, limits
         self._newest = source.stamp.mtime_ns
-        self._session = Session(source.path.stem, "opencode", f"opencode:{source.project}", source.project)
+        self._session = Session(source.stem, "opencode", f"opencode:{source.project}", source.project)
         self._part = self._new_part()
 
     def _new_part(self) -> Slice:

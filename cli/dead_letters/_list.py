@@ -1,0 +1,76 @@
+"""`callboard dead-letters list`."""
+
+from typing import Annotated
+
+import typer
+
+from callboard.ledger import dead_letters
+from callboard.ledger.database import transaction
+from cli import _times
+from cli._options import AsJson, Limit, usage
+from cli._output import Column, pick, show, state
+from cli.dead_letters._select import ErrorFilter, JobFilter, KindFilter, NewerThan, OlderThan, filter_of
+
+_STATES = ("open", "replayed", "discarded", "all")
+KEYS = (
+    "id",
+    "run_id",
+    "issue_id",
+    "job",
+    "queue",
+    "scope",
+    "args",
+    "kind",
+    "reason",
+    "error_type",
+    "error",
+    "attempts",
+    "correlation_id",
+    "created_at",
+    "state",
+    "settled_at",
+    "settled_by",
+    "replay_run_id",
+)
+_COLUMNS = (
+    Column("id", lambda letter: str(letter["id"]), justify="right", keep=True),
+    Column("job", lambda letter: letter["job"]),
+    Column("state", lambda letter: state(letter["state"]), keep=True),
+    Column("died", lambda letter: _times.relative(letter["created_at"], letter["now"]), keep=True),
+    Column("kind", lambda letter: letter["kind"]),
+    Column("tries", lambda letter: str(letter["attempts"]), justify="right"),
+    Column("error", lambda letter: f"{letter['error_type']}: {letter['error']}"),
+)
+
+
+def list_letters(
+    *,
+    job: JobFilter = None,
+    error: ErrorFilter = None,
+    kind: KindFilter = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    state_: Annotated[str, typer.Option("--state", help=f"One of {', '.join(_STATES)}.")] = "open",
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters, newest first."""
+    if state_ not in _STATES:
+        usage(f"--state {state_!r} is none of {', '.join(_STATES)}")
+    wanted = filter_of(
+        job=job,
+        error=error,
+        kind=kind,
+        older_than=older_than,
+        newer_than=newer_than,
+        state=None if state_ == "all" else state_,
+    )
+    moment = _times.now()
+    with transaction() as connection:
+        letters = dead_letters.listing(connection, wanted, limit=limit)
+    rows = [pick(letter, KEYS) if as_json else {**letter, "now": moment} for letter in letters]
+    show(rows, _COLUMNS, as_json=as_json, empty=_empty(state_))
+
+
+def _empty(wanted: str) -> str:
+    return "No dead letter is open: nothing to repair." if wanted == "open" else "No dead letter fits."

@@ -1,0 +1,134 @@
+"""Everything that `callboard up` runs: started in order, stopped in the other."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from callboard import get_broker
+from callboard.children import Children
+from callboard.ledger import migrate
+from callboard.ledger.database import database_url, dispose
+from callboard.loading import load_actors
+from cli._service import command
+from cli._times import span
+from cli.up._ports import free_port
+from cli.up._sandbox import OLLAMA, Sandbox
+from cli.up._servers import Servers
+from observability import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from callboard.children import ChildState
+    from callboard.settings import Settings
+
+    Say = Callable[[str], None]
+
+#: All of it must be gone within 10 s: the children get this long, then the embedded servers their 5 s.
+_CHILDREN_SECONDS = 5.0
+#: What running jobs get of that; `run_worker` takes 2 s more to interrupt those that need longer.
+_GRACE_SECONDS = 2.5
+
+
+class Board:
+    """The servers, the children and what is worth telling of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.notes: list[str] = []
+        self.servers = Servers(settings)
+        self.sandbox = Sandbox(settings)
+        self.metrics_url = ""
+        self.began = time.monotonic()
+        self._children = Children()
+        self._resources = ExitStack()
+
+    @property
+    def logs(self) -> Path:
+        """Where the children write."""
+        return self.settings.home / "logs"
+
+    def start(self, say: Say) -> None:
+        """Start everything; returns when the children are running, not yet when they are ready.
+
+        Raises:
+            CallboardError: A server cannot be started, or an actor module cannot be loaded.
+        """
+        say(f"callboard: starting, everything is kept in {self.settings.home}")
+        self.notes += self.servers.start()
+        self._log_to_file()
+        url = database_url(self.settings)
+        if migrate.current(url) != migrate.head():
+            say("callboard: migrating the database")
+        migrate.upgrade(url)
+        self.notes += self.sandbox.prepare()
+        os.environ.update(self.sandbox.environment)
+        load_actors(self.settings)
+        self._spawn()
+        for note in self.notes:
+            say(f"callboard: {note}")
+
+    def _log_to_file(self) -> None:
+        """Our own log goes where the children's go: the screen belongs to people."""
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+        stream = self._resources.enter_context((self.logs / "up.log").open("a", encoding="utf-8"))
+        logs.configure(format="json", level=self.settings.log_level, service="cli", stream=stream)
+
+    def _spawn(self) -> None:
+        host, wanted = self.settings.exporter_host, self.settings.exporter_port
+        port = free_port(wanted, host)
+        if wanted not in (port, 0):
+            self.notes.append(f"port {wanted} is taken: metrics are on port {port} instead (CALLBOARD_EXPORTER_PORT).")
+        self.metrics_url = f"http://{host}:{port}/metrics"
+        grace = min(self.settings.shutdown_grace_seconds, _GRACE_SECONDS)
+        common = {"CALLBOARD_HOME": str(self.settings.home), "CALLBOARD_SHUTDOWN_GRACE_SECONDS": str(grace)}
+        if self.sandbox.ollama_port is not None:
+            self._run(OLLAMA, self.sandbox.ollama_command(), {})
+        self._run("scheduler", command("scheduler"), common)
+        for number in range(1, self.settings.worker_processes + 1):
+            self._run(f"worker-{number}", command("worker-process"), common)
+        self._run("exporter", command("exporter", "--port", str(port)), common)
+
+    def _run(self, name: str, argv: list[str], env: dict[str, str]) -> None:
+        self._children.spawn(name, argv, env, log=self.logs / f"{name}.log")
+
+    def tend(self) -> list[str]:
+        """Bring back what has died; returns what happened, a line each. Call it a few times a second."""
+        ended = [
+            f"{child.name} ended with exit code {child.exit_code}; see {self.logs / child.name}.log"
+            for child in self._children.poll()
+        ]
+        return ended + self.servers.tend()
+
+    def children(self) -> list[ChildState]:
+        """The children as of the last `tend`."""
+        return self._children.states()
+
+    def stop(self, say: Say) -> None:
+        """Stop everything within 10 s; harmless if nothing was started, and again."""
+        began, names = time.monotonic(), [child.name for child in self._children.states()]
+        try:
+            if names:
+                _try_to(say, "callboard: stopping")
+            killed = self._children.stop(_CHILDREN_SECONDS)
+            get_broker().close()
+            dispose()
+        finally:
+            self.servers.stop()
+            self._resources.close()
+        if names:
+            kept = f"; had to be killed: {', '.join(killed)}" if killed else ""
+            _try_to(say, f"callboard: stopped in {span(time.monotonic() - began)}{kept}. The data stay in "
+                         f"{self.settings.home}.")  # fmt: skip
+
+
+def _try_to(say: Say, line: str) -> None:
+    """Speak if somebody is there to hear: when the terminal was closed, stopping goes on without words."""
+    try:
+        say(line)
+    except OSError:
+        return

@@ -1,0 +1,249 @@
+"""Recovery: dead workers, lost messages, old months."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import pytest
+from dramatiq import Message, Worker
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from callboard import every, job, transaction, trigger
+from callboard.envelope import facts_of
+from callboard.ledger import partitions, workers
+from callboard.ledger.database import get_engine
+from callboard.ledger.recorder import Recorder
+from scheduler.janitor import Janitor
+from scheduler.reaper import RESTARTED, Reaper
+from scheduler.reconciler import Reconciler
+from tests.board import Board
+from tests.support import eventually
+
+if TYPE_CHECKING:
+    from callboard import Job
+
+
+def lead() -> bool:
+    return True
+
+
+def dead_worker(board: Board, broker_id: str = "gone") -> UUID:
+    worker_id = uuid4()
+    with transaction() as connection:
+        workers.register(
+            connection, lease=-1, id=worker_id, host="h", pid=1, version="0", broker_id=broker_id, queues=["default"], threads=1
+        )
+    return worker_id
+
+
+def start_on_dead_worker(board: Board, declared: Job[[], None], broker_id: str = "gone") -> Message[None]:
+    """A run that was started by a worker that has died since, its message claimed and not acknowledged."""
+    message = declared.send()
+    recorder = Recorder(create_engine(board.database_url, poolclass=NullPool), dead_worker(board, broker_id), board.settings)
+    recorder.start(facts_of(message, declared.spec))
+    return message
+
+
+def reaper(board: Board) -> Reaper:
+    return Reaper(get_engine(), board.broker, board.settings, lead)
+
+
+def test_a_dead_workers_run_goes_back_and_completes(board: Board) -> None:
+    @job("lost", single=True)
+    def lost() -> None: ...
+
+    message = start_on_dead_worker(board, lost)
+    reaper(board).tick()
+    (run,) = board.query("select state, crashes, token, history from board.runs")
+    assert (run.state, run.crashes, run.token) == ("pending", 1, None)
+    assert run.history[0]["event"] == "lost"
+    assert board.one("select state from board.workers") == "dead"
+    assert board.one("select lease_until > now() from board.claims")
+    with board.worker():
+        eventually(lambda: board.one("select state from board.runs where id = :id", id=message.message_id) == "completed")
+    assert board.one("select attempt from board.runs") == 2
+
+
+def test_the_third_unfinished_start_is_a_dead_letter_of_kind_poison(board: Board) -> None:
+    @job("poison")
+    def poison() -> None: ...
+
+    start_on_dead_worker(board, poison)
+    board.execute("update board.runs set crashes = 2")
+    reaper(board).tick()
+    with board.worker():
+        (letter,) = eventually(lambda: board.query("select * from board.dead_letters"))
+        eventually(lambda: board.broker.depths(["default"])["default"][:2] == (0, 0))
+    assert (letter.kind, letter.reason, letter.error_type) == ("poison", "poison", "PoisonMessage")
+    assert board.query("select state, crashes from board.runs") == [("failed", 3)]
+
+
+def test_a_job_that_must_not_run_again_fails_with_the_servers_restart(board: Board) -> None:
+    @job("once", on_crash="fail", durable=True, single=True)
+    def once() -> None: ...
+
+    start_on_dead_worker(board, once)
+    reaper(board).tick()
+    assert board.query("select state, error from board.runs") == [("failed", RESTARTED)]
+    assert board.query("select reason, error_type from board.dead_letters") == [("worker lost", "WorkerLost")]
+    assert board.one("select count(*) from board.claims") == 0
+
+
+def test_a_run_of_a_process_without_a_broker_fails_with_it(board: Board) -> None:
+    @job("here", cadence=every(seconds=60))
+    def here() -> None: ...
+
+    start_on_dead_worker(board, here, broker_id="")
+    reaper(board).tick()
+    assert board.one("select state from board.runs") == "failed"
+
+
+def test_only_a_leader_reaps(board: Board) -> None:
+    @job("lost")
+    def lost() -> None: ...
+
+    start_on_dead_worker(board, lost)
+    Reaper(get_engine(), board.broker, board.settings, lambda: False).tick()
+    assert board.one("select state from board.runs") == "running"
+
+
+def test_messages_that_a_dead_process_had_fetched_come_back(board: Board) -> None:
+    """Stock Dramatiq gives them back by a lottery, after a median of nine minutes on an idle queue."""
+
+    @job("fetched")
+    def fetched() -> None: ...
+
+    sent = [fetched.send().message_id for _ in range(5)]
+    broker_id = board.broker.broker_id
+    board.broker.broker_id = "dead"
+    taken = board.broker._call("fetch", "default", 10)
+    assert len(taken) == 5
+    assert board.broker.depths(["default"])["default"][:2] == (0, 5)
+    board.broker.client.zadd("callboard:__heartbeats__", {"dead": 1})
+    board.broker.broker_id = broker_id
+    board.broker.sweep()
+    assert board.broker.depths(["default"])["default"][:2] == (5, 0)
+    with board.worker():
+        eventually(lambda: board.one("select count(*) from board.runs where state = 'completed'") == 5)
+    assert {str(row.id) for row in board.query("select id from board.runs")} == set(sent)
+
+
+def test_a_live_process_keeps_what_it_has_fetched(board: Board) -> None:
+    @job("fetched")
+    def fetched() -> None: ...
+
+    fetched.send()
+    board.broker._call("fetch", "default", 10)
+    board.broker.heartbeat()
+    board.broker.broker_id, mine = "sweeper", board.broker.broker_id
+    board.broker.sweep()
+    assert board.broker.depths(["default"])["default"][:2] == (0, 1)
+    board.broker.broker_id = mine
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_durable_run_whose_message_the_broker_lost_is_sent_again(board: Board, retries: int) -> None:
+    @job("durable", durable=True)
+    def durable() -> None: ...
+
+    facts = trigger(durable, by="cli")
+    delivery = f"{facts.id}.{retries}"
+    board.execute(
+        "update board.runs set created_at = created_at, enqueued_at = now() - interval '1 min', delivery = :delivery,"
+        " eligible_at = now() - interval '1 min'",
+        delivery=delivery,
+    )
+    board.execute("update board.runs set created_at = date_trunc('month', now())")
+    board.broker.client.flushall()
+    loop = Reconciler(get_engine(), board.broker, board.settings, lead)
+    loop.tick()
+    assert board.broker.depths(["default"])["default"].ready == 1
+    assert board.broker.has([("default", delivery)]) == [True]
+    assert board.one("select history -> 0 ->> 'event' from board.runs") == "sent again"
+    loop.tick()
+    assert board.broker.depths(["default"])["default"].ready == 1
+
+
+def test_a_run_whose_message_is_there_is_left_alone(board: Board) -> None:
+    @job("durable", durable=True)
+    def durable() -> None: ...
+
+    trigger(durable, by="cli")
+    board.execute("update board.runs set enqueued_at = now() - interval '1 min', eligible_at = null")
+    Reconciler(get_engine(), board.broker, board.settings, lead).tick()
+    Reconciler(get_engine(), board.broker, board.settings, lambda: False).tick()
+    assert board.broker.depths(["default"])["default"].ready == 1
+    assert board.one("select history is null from board.runs")
+
+
+def test_months_are_made_ahead_and_dropped_whole_unless_a_run_is_open(board: Board) -> None:
+    now = datetime(2027, 3, 15, tzinfo=UTC)
+    with transaction() as connection:
+        made = partitions.ensure(connection, now=now)
+        assert made == ["runs_2027_03", "runs_2027_04", "runs_2027_05"]
+        assert partitions.ensure(connection, now=now) == []
+    board.execute(
+        "insert into board.runs (id, created_at, job, queue, state, trigger, correlation_id)"
+        " values (gen_random_uuid(), '2027-03-20', 'j', 'q', 'pending', 't', 'c')"
+    )
+    later = datetime(2027, 9, 1, tzinfo=UTC)
+    with transaction() as connection:
+        dropped = partitions.prune(connection, older_than=timedelta(days=90), now=later)
+        assert "runs_2027_04" in dropped
+        assert "runs_2027_03" not in dropped
+
+
+def test_rows_without_a_month_wait_in_the_default_partition_and_move(board: Board) -> None:
+    board.execute(
+        "insert into board.runs (id, created_at, job, queue, state, trigger, correlation_id)"
+        " values (gen_random_uuid(), '2031-05-20', 'j', 'q', 'completed', 't', 'c')"
+    )
+    assert board.one("select count(*) from board.runs_default") == 1
+    with transaction() as connection:
+        partitions.ensure(connection, now=datetime(2031, 5, 2, tzinfo=UTC))
+    assert board.one("select count(*) from board.runs_default") == 0
+    assert board.one("select count(*) from board.runs_2031_05") == 1
+
+
+def test_the_janitor_tidies_when_it_leads(board: Board) -> None:
+    board.execute(
+        "insert into board.occurrences (job, scheduled_for, outcome, recorded_at)"
+        " values ('j', now(), 'fired', now() - interval '91 days'), ('j', now() - interval '1 s', 'fired', now())"
+    )
+    Janitor(get_engine(), board.settings, lambda: False).tick()
+    assert board.one("select count(*) from board.occurrences") == 2
+    Janitor(get_engine(), board.settings, lead).tick()
+    assert board.one("select count(*) from board.occurrences") == 1
+
+
+def test_a_frozen_worker_that_wakes_up_is_taken_back(board: Board) -> None:
+    with board.worker() as worker:
+        assert isinstance(worker, Worker)
+        board.execute("update board.workers set state = 'dead'")
+        eventually(lambda: board.one("select state from board.workers") == "alive")
+    assert board.one("select state from board.workers") == "stopped"
+
+
+def test_a_ledger_that_is_away_holds_a_run_back_and_loses_nothing(board: Board) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    @job("wait")
+    def wait() -> None:
+        entered.set()
+        assert leave.wait(10)
+
+    with board.worker():
+        message = wait.send()
+        assert entered.wait(5)
+        board.execute("alter table board.totals rename to totals_away")
+        name = board.one("select current_database()")
+        board.execute(f"alter table board.totals_away rename to totals")
+        board.query(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = :name and pid <> pg_backend_pid()", name=name
+        )
+        leave.set()
+        eventually(lambda: board.query("select state from board.runs where id = :id", id=message.message_id) == [("completed",)])
