@@ -65,7 +65,7 @@ def _from_text(text: str, now: datetime | None) -> float | None:
 def _until(text: str, now: datetime | None) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a year or an offset of 20 digits
         return None
     if moment.tzinfo is None:  # "-0000" and no zone at all: an HTTP date is always GMT
         moment = moment.replace(tzinfo=UTC)

@@ -75,6 +75,8 @@ def facts_of(message: Message[Any], spec: JobSpec) -> RunFacts:
         delivery=delivery_id(message),
         single=spec.is_single,
         recurring=spec.recurring,
+        concurrency=spec.concurrency,
+        rate=spec.rate_window,
         durable=bool(envelope.get("durable", spec.is_durable)),
     )
 

@@ -65,7 +65,7 @@ class ArgumentsError(CallboardError, TypeError):
     """The arguments of a send do not fit the job's signature, or are not JSON."""
 
 
-class DuplicateRun(CallboardError, MiddlewareError):  # noqa: N818 - callers read it as an outcome: "a duplicate run"
+class DuplicateRun(CallboardError, MiddlewareError):
     """The job is already pending or running for that scope.
 
     It is a MiddlewareError too, because only those reach the sender through Dramatiq.
@@ -86,13 +86,13 @@ class DuplicateRun(CallboardError, MiddlewareError):  # noqa: N818 - callers rea
         )
 
 
-class LedgerUnavailable(CallboardError):  # noqa: N818 - a state of the ledger, named as such
+class LedgerUnavailable(CallboardError):
     """Postgres cannot be reached; the message stays with the broker."""
 
 
-class NotFound(CallboardError):  # noqa: N818 - the outcome's usual name
+class NotFound(CallboardError):
     """Nothing of that name or id exists."""
 
 
-class ReplayRefused(CallboardError):  # noqa: N818 - the outcome's usual name
+class ReplayRefused(CallboardError):
     """A dead letter is replayed at most once, and this one was replayed or discarded before."""

@@ -84,7 +84,7 @@ class Delays:
     def __init__(self, *seconds: float, jitter: float = 0.25) -> None:
         if not 1 <= len(seconds) <= MOST_RETRIES:
             raise DeclarationError(
-                f"Delays(): {len(seconds)} delays given, 1 to {MOST_RETRIES} are needed; write NoRetry() for none",
+                f"Delays(): {len(seconds)} delays given, 1 to {MOST_RETRIES:,} are needed; write NoRetry() for none",
             )
         for number, value in enumerate(seconds, start=1):
             _within("Delays", f"delay {number}", value, 0, LONGEST_DELAY)

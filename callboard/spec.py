@@ -23,6 +23,7 @@ Policy = Backoff | Delays | NoRetry
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,99}")
 _QUEUE = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}")
 _RATE = re.compile(r"[1-9][0-9]*/(s|min|h|d)")
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _PERMISSION = re.compile(r"[a-z_]+:[a-z_]+")
 
 
@@ -73,6 +74,14 @@ class JobSpec:
     def is_durable(self) -> bool:
         """True if each run is in the ledger before it is in the broker; a recurring job's runs always are."""
         return self.recurring if self.durable is None else self.durable
+
+    @property
+    def rate_window(self) -> tuple[int, float] | None:
+        """The rate as (starts, seconds): `(100, 60.0)` for `100/min`; None without one."""
+        if self.rate is None:
+            return None
+        number, _, unit = self.rate.partition("/")
+        return int(number), _UNITS[unit]
 
     @property
     def doc(self) -> str:

@@ -11,18 +11,12 @@ import typer
 from typer.exceptions import TyperException
 
 from cli._lazy import LazyGroup
+from cli._options import application
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-app = typer.Typer(
-    cls=LazyGroup,
-    name="callboard",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+app = application(cls=LazyGroup, name="callboard", no_args_is_help=True)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature
@@ -68,7 +62,7 @@ def _usage(error: TyperException) -> int:
         typer.echo(message, err=True)
         return error.exit_code
     hint = "" if "; " in message else f"; see `{place} --help`."
-    return _complain(message.rstrip(".") + hint, error.exit_code)
+    return _complain(message.removeprefix("Invalid value: ").rstrip(".") + hint, error.exit_code)
 
 
 def _complain(line: str, exit_code: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -21,6 +21,17 @@ Args = Annotated[
         "--arg", metavar="KEY=VALUE", help="An argument of the job: JSON if it is, else text. May be repeated."
     ),
 ]
+
+
+def application(**options: Any) -> typer.Typer:  # noqa: ANN401 - Typer's own options
+    """The Typer application of one command or group: plain help, as the whole has."""
+    return typer.Typer(
+        rich_markup_mode=None,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        **options,
+    )
 
 
 def age(text: str | None, option: str) -> timedelta | None:

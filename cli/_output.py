@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Row = Mapping[Any, Any]  # a dict, or SQLAlchemy's RowMapping, whose keys are typed otherwise
 Cell = str | Text
 
+_GAP, _LEAST_WIDTH = 2, 6
 #: A pipe has no width: there, nothing is cut.
 _PIPE_WIDTH = 300
 
@@ -71,24 +72,30 @@ def state(name: str | None) -> Text:
     return Text(name or "", style=_STATE_STYLES.get(name or "", ""))
 
 
-def table(rows: Iterable[Row], columns: Sequence[Column]) -> Table:
-    """The rows as a table without lines."""
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for column in columns:
-        made.add_column(
-            column.title, justify=column.justify, no_wrap=True, overflow="ellipsis", min_width=_least(column)
-        )
+def table(rows: Iterable[Row], columns: Sequence[Column], *, width: int | None = None) -> Table:
+    """The rows as a table without lines, `width` characters at most; without one, as wide as the terminal."""
     filled = [[_text(column.cell(row)) for column in columns] for row in rows]
-    for index, column in enumerate(columns):
-        if column.keep:
-            made.columns[index].min_width = max([len(column.title), *(cells[index].cell_len for cells in filled)])
+    widths = _widths(columns, filled, console().width if width is None else width)
+    made = Table(box=None, padding=(0, _GAP, 0, 0), header_style="dim", pad_edge=False)
+    for column, size in zip(columns, widths, strict=True):
+        made.add_column(column.title, justify=column.justify, no_wrap=True, overflow="ellipsis", width=size)
     for cells in filled:
         made.add_row(*cells)
     return made
 
 
-def _least(column: Column) -> int:
-    return min(len(column.title), 4)
+def _widths(columns: Sequence[Column], filled: Sequence[Sequence[Text]], total: int) -> list[int]:
+    """What each column gets: all it wants, unless there is too little room; then the right ones give way first."""
+    widths = [
+        max([len(column.title), *(cells[index].cell_len for cells in filled)]) for index, column in enumerate(columns)
+    ]
+    excess = sum(widths) + _GAP * (len(columns) - 1) - total
+    for index in reversed(range(len(columns))):
+        if excess > 0 and not columns[index].keep:
+            given = min(excess, max(0, widths[index] - _LEAST_WIDTH))
+            widths[index] -= given
+            excess -= given
+    return widths
 
 
 def _text(cell: Cell) -> Text:
@@ -134,5 +141,8 @@ def pick(row: Row, names: Iterable[str]) -> dict[str, Any]:
 
 
 def counts(values: Mapping[str, Any] | None) -> str:
-    """`scanned=842 summarised=37`."""
-    return " ".join(f"{name}={value}" for name, value in (values or {}).items())
+    """`scanned=842 summarised=37`: what is 0 is left out, unless all of it is."""
+    if not values:
+        return ""
+    told = " ".join(f"{name}={value}" for name, value in values.items() if value != 0)
+    return told or "all counts are 0"

@@ -30,9 +30,9 @@ def watch(run_id: UUID) -> dict[str, Any]:
         while True:
             with transaction() as connection:
                 run = dict(listing.run(connection, str(run_id)))
-            display(run)
             if run["state"] in _ENDED:
                 break
+            display(run)
             time.sleep(_POLL_SECONDS)
     say(_ending(run))
     return run

@@ -7,10 +7,10 @@ import typer
 from callboard.cancel import cancel as cancel_run
 from callboard.ledger import listing
 from callboard.ledger.database import transaction
-from cli._options import operator
+from cli._options import application, operator
 from cli._output import say
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 
 @app.command()

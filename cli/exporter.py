@@ -8,11 +8,12 @@ import typer
 from callboard.loading import load_actors
 from callboard.settings import get_settings
 from callboard.state import snapshot
+from cli._options import application
 from cli._service import configure_logs, stop_event
 from observability.exporter import state_registry
 from observability.server import MetricsServer
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 _log = structlog.get_logger(__name__)
 
 

@@ -2,16 +2,14 @@
 
 from typing import Any
 
-import typer
-
 from callboard.job import Job
 from callboard.loading import load_actors
 from callboard.settings import get_settings
 from cli import _times
-from cli._options import AsJson
+from cli._options import AsJson, application
 from cli._output import Column, show
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 _EMPTY = "No job is declared. CALLBOARD_ACTORS names the actor modules; `callboard check` says what is wrong with it."
 _COLUMNS = (

@@ -8,9 +8,10 @@ from callboard.exits import Exit
 from callboard.ledger import migrate as revisions
 from callboard.ledger.database import database_url
 from callboard.settings import get_settings
+from cli._options import application
 from cli._output import say
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from typing import Any
 
 import structlog
-import typer
 from sqlalchemy import text
 
 from callboard import get_broker
@@ -12,10 +11,10 @@ from callboard.ledger.database import transaction
 from callboard.loading import load_actors
 from callboard.settings import get_settings
 from cli import _times
-from cli._options import AsJson
+from cli._options import AsJson, application
 from cli._output import Column, Row, say, show
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 _HEALTH = text("select * from board.queue_health")
 _EMPTY = "No queue yet: `callboard jobs` lists the jobs and their queues."

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from callboard.exits import Exit
 from callboard.settings import get_settings
 from callboard.standalone import describe, exit_code, run_standalone
-from cli._options import Args
+from cli._options import Args, application
 from cli._output import print_json, say
 from cli._run_page import page, row_of
 from observability import logs
@@ -25,7 +25,7 @@ class RunGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(cls=RunGroup, rich_markup_mode=None, subcommand_metavar="JOB [--arg KEY=VALUE]... | show RUN")
+app = application(cls=RunGroup, subcommand_metavar="JOB [--arg KEY=VALUE]... | show RUN")
 
 
 @app.callback()

@@ -8,10 +8,10 @@ from callboard.ledger import listing
 from callboard.ledger.database import transaction
 from callboard.ledger.tables import STATES
 from cli import _times
-from cli._options import AsJson, Limit, age, usage
+from cli._options import AsJson, Limit, age, application, usage
 from cli._output import Cell, Column, Row, counts, pick, show, state
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 #: The keys of one run in JSON.
 KEYS = (

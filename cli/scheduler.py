@@ -1,12 +1,11 @@
 """`callboard scheduler`."""
 
-import typer
-
 from callboard.settings import get_settings
+from cli._options import application
 from cli._service import configure_logs
 from scheduler import run
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 
 @app.command()

@@ -16,10 +16,10 @@ from callboard.ledger.database import transaction
 from callboard.loading import load_actors
 from callboard.settings import get_settings
 from cli import _times
-from cli._options import AsJson, operator
+from cli._options import AsJson, application, operator
 from cli._output import Column, Row, console, pick, print_json, say, show, state
 
-app = typer.Typer(rich_markup_mode=None, subcommand_metavar="[pause|resume JOB]")
+app = application(subcommand_metavar="[pause|resume JOB]")
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the recurring job.")]
 

@@ -16,11 +16,11 @@ from callboard.job import get_job
 from callboard.ledger.facts import RunFacts
 from callboard.loading import load_actors
 from callboard.settings import get_settings
-from cli._options import Args, operator, usage
+from cli._options import Args, application, operator, usage
 from cli._output import say
 from cli._watch import watch
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 _CODES = {"completed": Exit.OK, "cancelled": Exit.CANCELLED}
 

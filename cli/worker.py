@@ -9,9 +9,10 @@ import typer
 from callboard.children import ChildExit, Children
 from callboard.settings import get_settings
 from callboard.worker import run_worker
+from cli._options import application
 from cli._service import command, configure_logs, stop_event
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 _log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.2

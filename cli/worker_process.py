@@ -6,9 +6,10 @@ import typer
 
 from callboard.settings import get_settings
 from callboard.worker import run_worker
+from cli._options import application
 from cli._service import configure_logs
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 
 @app.command()

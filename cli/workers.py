@@ -7,10 +7,10 @@ import typer
 from callboard.ledger import workers as ledger
 from callboard.ledger.database import transaction
 from cli import _times
-from cli._options import AsJson
+from cli._options import AsJson, application
 from cli._output import Column, Row, pick, show, state
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 _KEYS = (
     "id",

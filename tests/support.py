@@ -35,7 +35,7 @@ def eventually(check: Callable[[], T], timeout: float = 10.0, *, every: float = 
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what or check!r}; last seen: {seen}")
+            raise AssertionError(f"not within {timeout} s: {what or repr(check)}; last seen: {seen}")
         time.sleep(every)
 
 

@@ -84,7 +84,7 @@ class SessionsSettings(BaseSettings):
         default="sessions.db", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]*$", description="Name before `.bak-<time>`."
     )
     backup_keep: int = Field(default=30, ge=1, description="Newest backups that are kept.")
-    backup_batch_rows: int = Field(default=200, ge=1, le=10_000, description="Rows held in memory while copying.")
+    backup_batch_rows: int = Field(default=50, ge=1, le=10_000, description="Rows held in memory while copying.")
 
     # check_and_archive_all
     archive_dir: Path = Field(default_factory=lambda: _home() / "archives", description="Folder of the archives.")

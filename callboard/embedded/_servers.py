@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from callboard.embedded._user import ServerUser
 
 BROKER_PORT = 7379
-_STOP_SECONDS = 4.5
+_STOP_SECONDS = 4.0
+_LAST_SECONDS = 0.6  # what a server gets even if the one before it has used up the time
 
 
 class EmbeddedServers:
@@ -62,7 +63,7 @@ class EmbeddedServers:
         for server in servers:
             server.ask_to_stop()
         for server in servers:
-            server.await_end(max(1.0, deadline - time.monotonic()))
+            server.await_end(max(_LAST_SECONDS, deadline - time.monotonic()))
         self._postgres = self._valkey = None
         _endpoints.remove(self._home)
         os.close(self._lock)

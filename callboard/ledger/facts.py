@@ -34,6 +34,8 @@ class RunFacts:
     single: bool = False
     recurring: bool = False
     durable: bool = False
+    concurrency: int | None = None
+    rate: tuple[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,10 @@ class Refused:
     """The attempt must not run.
 
     `ended`: the run is over, the message is left over. `overlap`: another run holds the claim (`detail` is its id).
-    `early`, `elsewhere`: try again in `delay` seconds. `poison`: it killed its worker too often.
+    `early`, `elsewhere`, `limit`: try again in `delay` seconds. `poison`: it killed its worker too often.
     """
 
-    reason: Literal["ended", "overlap", "early", "elsewhere", "poison"]
+    reason: Literal["ended", "overlap", "early", "elsewhere", "limit", "poison"]
     delay: float = 0.0
     detail: str = ""
 

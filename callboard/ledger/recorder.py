@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from callboard.ledger import claims, failures, runs, schedules, totals
+from callboard.ledger import claims, failures, limits, runs, schedules, totals
 from callboard.ledger.facts import Refused, Report, RunFacts, Started
 from callboard.outcome import Cancelled, Completed, Failed, Failure, Interrupted, Outcome, Retry
 
@@ -39,6 +39,9 @@ class Recorder:
             sqlalchemy.exc.DBAPIError: The ledger did not answer; nothing is started.
         """
         with self._engine.begin() as connection:
+            wait = limits.wait(connection, facts)
+            if wait > 0:
+                return Refused("limit", delay=wait)
             if facts.single:
                 holder = claims.take(connection, facts, lease=self._settings.lease_seconds)
                 if holder is not None:

@@ -194,6 +194,13 @@ dead_letters = Table(
     Index("dead_letters_run", "run_id"),
 )
 
+rates = Table(
+    "rates",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("arrival", DateTime(timezone=True), nullable=False, comment="GCRA: when the next start is due by the rate"),
+)
+
 totals = Table(
     "totals",
     metadata,

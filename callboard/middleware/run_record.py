@@ -154,7 +154,7 @@ class RunRecord(Middleware):
             wait = min(wait * 2, _LONGEST_WAIT)
 
     def _turn_away(self, message: MessageProxy, facts: RunFacts, answer: Refused) -> Settlement:
-        if answer.reason in ("early", "elsewhere"):
+        if answer.reason in ("early", "elsewhere", "limit"):
             return Resend(answer.delay) if answer.delay else GiveBack()
         if answer.reason == "poison":
             error = PoisonMessage(f"started {answer.detail} times without an end; its worker died each time")

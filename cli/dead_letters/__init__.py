@@ -2,12 +2,13 @@
 
 import typer
 
+from cli._options import application
 from cli.dead_letters._discard import discard
 from cli.dead_letters._list import list_letters
 from cli.dead_letters._replay import replay
 from cli.dead_letters._show import show
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="List, show, replay and discard dead letters.")
+app = application(no_args_is_help=True, help="List, show, replay and discard dead letters.")
 app.command("list")(list_letters)
 app.command("show")(show)
 app.command("replay")(replay)

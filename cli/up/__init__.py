@@ -3,12 +3,13 @@
 import typer
 
 from callboard.settings import get_settings
+from cli._options import application
 from cli._output import say
 from cli.up._board import Board
 from cli.up._signals import Stopped, ignored, raising
 from cli.up._watch import watch
 
-app = typer.Typer(rich_markup_mode=None)
+app = application()
 
 
 @app.command()

@@ -13,33 +13,46 @@ from callboard.ledger import listing
 from callboard.ledger.database import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from uuid import UUID
 
     from callboard.job import Job
 
 _log = structlog.get_logger(__name__)
+_OPEN = ("pending", "running")
 
 
-def ask_for_first_runs(*, by: str) -> list[str]:
-    """Trigger every recurring job that has no run yet; returns their names, the most frequent first."""
-    return [job.spec.name for job in sorted(_unrun(), key=_interval) if _asked(job, by)]
+class FirstRuns:
+    """Asks for one run at a time, the most frequent job first: what that one collects, the next ones work on."""
 
+    def __init__(self, *, by: str) -> None:
+        self._by = by
+        self._left: list[Job[Any, Any]] | None = None
+        self._asked: UUID | None = None
 
-def _unrun() -> Iterator[Job[Any, Any]]:
-    with transaction() as connection:
-        for name, job in all_jobs().items():
-            if job.spec.recurring and not listing.runs(connection, job=name, limit=1):
-                yield job
+    def advance(self) -> None:
+        """Ask for the next one if the last one has ended."""
+        if self._left is None:
+            recurring = [job for job in all_jobs().values() if job.spec.recurring]
+            self._left = sorted(recurring, key=_interval, reverse=True)
+        if self._left and not self._busy():
+            self._ask(self._left.pop())
+
+    def _busy(self) -> bool:
+        if self._asked is None:
+            return False
+        with transaction() as connection:
+            return listing.run(connection, str(self._asked))["state"] in _OPEN
+
+    def _ask(self, job: Job[Any, Any]) -> None:
+        with transaction() as connection:
+            if listing.runs(connection, job=job.spec.name, limit=1):
+                return
+        try:
+            self._asked = trigger(job, by=self._by).id
+        except DuplicateRun as error:  # the scheduler was faster
+            _log.info("first_run.already_there", job=job.spec.name)
+            self._asked = error.existing
 
 
 def _interval(job: Job[Any, Any]) -> float:
     return job.spec.cadence.interval_seconds() if job.spec.cadence else 0.0
-
-
-def _asked(job: Job[Any, Any], by: str) -> bool:
-    try:
-        trigger(job, by=by)
-    except DuplicateRun:  # the scheduler was faster
-        _log.info("first_run.already_there", job=job.spec.name)
-        return False
-    return True

@@ -39,12 +39,12 @@ class Sandbox:
             return []
         write_samples(self.folder)
         self.environment = environment(self.folder)
-        notes = [f"no session files were found on this machine: sample sessions in {self.folder} are used."]
+        note = "no session files on this machine: sample sessions are used"
         if not _answers(SessionsSettings().ollama_url):
             self.ollama_port = free_port(0)
             self.environment["CALLBOARD_SESSIONS_OLLAMA_URL"] = f"http://127.0.0.1:{self.ollama_port}"
-            notes.append("no Ollama answers: a stand-in makes the vectors of the samples.")
-        return notes
+            note += ", and a stand-in for Ollama"
+        return [f"{note}; see {self.folder.parent}"]
 
     def ollama_command(self) -> list[str]:
         """The command line of the stand-in, with the model that the catalogue asks for."""

@@ -33,8 +33,8 @@ _MOST_DUE, _LEAST_LINES = 6, 2
 _FIXED_LINES = 10
 
 
-def render(board: Board, news: News, *, seconds: float, height: int) -> RenderableType:
-    """The screen as of `news`, `seconds` after the start, in `height` lines."""
+def render(board: Board, news: News, *, seconds: float, width: int, height: int) -> RenderableType:
+    """The screen as of `news`, `seconds` after the start, on `height` lines of `width` characters."""
     notes = _notes(board, news)
     free = max(2 * _LEAST_LINES, height - _FIXED_LINES - len(news.parts) - len(notes))
     due = news.due[: max(_LEAST_LINES, min(_MOST_DUE, free // 2))]
@@ -42,11 +42,11 @@ def render(board: Board, news: News, *, seconds: float, height: int) -> Renderab
     return Group(
         _head(news, seconds),
         Text(),
-        table([vars(part) for part in news.parts], _PARTS),
+        table([vars(part) for part in news.parts], _PARTS, width=width),
         Text(),
-        table([_due_row(each, news) for each in due], _DUE),
+        table([_due_row(each, news) for each in due], _DUE, width=width),
         Text(),
-        _finished(ended, news),
+        _finished(ended, news, width),
         Text(),
         *notes,
         *_last_lines(board, news),
@@ -63,10 +63,10 @@ def _due_row(due: Due, news: News) -> Row:
     return {"when": "paused" if due.at is None else _times.relative(due.at, news.moment), "job": due.job}
 
 
-def _finished(ended: Sequence[Row], news: News) -> RenderableType:
+def _finished(ended: Sequence[Row], news: News, width: int) -> RenderableType:
     if not ended:
         return Text("just finished\nnothing yet", style="dim")
-    return table([{**run, "now": news.moment} for run in ended], _ENDED)
+    return table([{**run, "now": news.moment} for run in ended], _ENDED, width=width)
 
 
 def _took(run: Row) -> str:

@@ -10,7 +10,7 @@ from rich.live import Live
 from cli import _times, runs
 from cli._options import operator
 from cli._output import console, say
-from cli.up._first_runs import ask_for_first_runs
+from cli.up._first_runs import FirstRuns
 from cli.up._news import Reporter
 from cli.up._screen import render
 
@@ -32,11 +32,12 @@ def watch(board: Board) -> NoReturn:
 
 
 class _Rounds:
-    """One round a second; the first one that finds everything ready asks for the first runs."""
+    """One round a second; those that find everything ready ask for the first runs."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
         self._reporter = Reporter(board)
+        self._first_runs = FirstRuns(by=operator())
         self.ready_after: float | None = None
 
     def next(self) -> tuple[News, list[str]]:
@@ -50,7 +51,8 @@ class _Rounds:
         news = self._reporter.look()
         if news.ready and self.ready_after is None:
             self.ready_after = time.monotonic() - self._board.began
-            ask_for_first_runs(by=operator())
+        if news.ready:
+            self._first_runs.advance()
         return news, happened
 
 
@@ -60,7 +62,7 @@ def _on_screen(board: Board) -> NoReturn:
         while True:
             news, _ = rounds.next()
             seconds = time.monotonic() - board.began
-            live.update(render(board, news, seconds=seconds, height=out.height), refresh=True)
+            live.update(render(board, news, seconds=seconds, width=out.width, height=out.height), refresh=True)
 
 
 def _in_lines(board: Board) -> NoReturn:
@@ -100,8 +102,6 @@ class _Teller:
     def _greet(self, news: News, ready_after: float) -> None:
         for part in news.parts:
             say(f"callboard: {part.name} {part.state} pid={part.pid or '-'} {part.where}")
-        say(
-            f"callboard: ready after {_times.span(ready_after)}; try `callboard runs`; metrics: {self._board.metrics_url}"
-        )
+        say(f"callboard: ready after {_times.span(ready_after)}; try `callboard runs`; see {self._board.metrics_url}")
         self._told = {run["id"] for run in news.finished}
         self._greeted = True

@@ -35,8 +35,8 @@ CREATE TABLE board.dead_letters (
     PRIMARY KEY (id),
     CONSTRAINT dead_letters_state CHECK (state in ('open', 'replayed', 'discarded'))
 );
-CREATE INDEX dead_letters_run ON board.dead_letters (run_id);
 CREATE INDEX dead_letters_open ON board.dead_letters (id) WHERE state = 'open';
+CREATE INDEX dead_letters_run ON board.dead_letters (run_id);
 CREATE TABLE board.failures (
     id BIGSERIAL NOT NULL,
     run_id UUID NOT NULL,
@@ -86,6 +86,11 @@ CREATE TABLE board.occurrences (
     CONSTRAINT occurrences_outcome CHECK (outcome in ('fired', 'coalesced', 'skipped'))
 );
 CREATE INDEX occurrences_recorded_at ON board.occurrences (recorded_at);
+CREATE TABLE board.rates (
+    job TEXT NOT NULL,
+    arrival TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (job)
+);
 CREATE TABLE board.runs (
     id UUID NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -125,9 +130,9 @@ CREATE TABLE board.runs (
     CONSTRAINT runs_state CHECK (state in ('pending', 'running', 'completed', 'failed', 'cancelled'))
 )
  PARTITION BY RANGE (created_at);
-CREATE INDEX runs_job_created_at ON board.runs (job, created_at);
 CREATE INDEX runs_open ON board.runs (state, job) WHERE state in ('pending', 'running');
 CREATE INDEX runs_worker ON board.runs (worker_id) WHERE state = 'running';
+CREATE INDEX runs_job_created_at ON board.runs (job, created_at);
 CREATE TABLE board.schedules (
     job TEXT NOT NULL,
     queue TEXT NOT NULL,
@@ -177,6 +182,7 @@ COMMENT ON COLUMN board.dead_letters.payload IS 'the whole message, as it was en
 COMMENT ON COLUMN board.dead_letters.args IS 'redacted, for people';
 COMMENT ON COLUMN board.occurrences.reason IS 'overlap, paused or late, for a skipped one';
 COMMENT ON COLUMN board.occurrences.coalesced_into IS 'the tick whose run stands for this one';
+COMMENT ON COLUMN board.rates.arrival IS 'GCRA: when the next start is due by the rate';
 COMMENT ON COLUMN board.runs.args IS 'redacted, for people';
 COMMENT ON COLUMN board.runs.payload IS 'the encoded message while a durable run is pending';
 COMMENT ON COLUMN board.runs.delivery IS 'the broker''s id of the message that will start the next attempt';

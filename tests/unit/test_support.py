@@ -26,11 +26,11 @@ def test_tidy(wide):
     threading.Thread(target=int).start()
 
 def test_leaves_a_thread():
-    threading.Thread(target=time.sleep, args=(6,), name="left").start()
+    threading.Thread(target=time.sleep, args=(4,), name="left").start()
 
 def test_leaves_a_process():
     global process
-    process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(6)"])
+    process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(4)"])
 
 def test_waits_for_it():
     process.wait()

@@ -415,3 +415,37 @@ def test_cancelled_while_it_waits_for_its_retry(board: Board) -> None:
     assert Cancelled().reason == "cancelled"
     with transaction() as connection:
         assert runs.cancelled_among(connection, [facts_of(message, wait.spec).id])
+
+
+def test_a_limit_on_concurrency_holds_over_all_workers(board: Board) -> None:
+    lock = threading.Lock()
+    now, most, done = [0], [0], []
+
+    @job("narrow", concurrency=2)
+    def narrow(number: int) -> None:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.02)
+        with lock:
+            now[0] -= 1
+            done.append(number)
+
+    with board.worker(threads=6):
+        for number in range(12):
+            narrow.send(number)
+        eventually(lambda: len(done) == 12, 30)
+    assert (most[0], sorted(done)) == (2, list(range(12)))
+
+
+def test_a_rate_lets_one_window_pass_and_makes_the_rest_wait(board: Board) -> None:
+    @job("slow_down", rate="3/s")
+    def slow_down() -> None: ...
+
+    recorder = Recorder(create_engine(board.database_url, poolclass=NullPool), uuid4(), board.settings)
+    answers = [recorder.start(facts_of(slow_down.message(), slow_down.spec)) for _ in range(5)]
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    assert [answer.reason for answer in refused] == ["limit", "limit"]
+    assert all(0 < answer.delay <= 0.34 for answer in refused)
+    board.execute("update board.rates set arrival = now() - interval '1 min'")
+    assert not isinstance(recorder.start(facts_of(slow_down.message(), slow_down.spec)), Refused)

@@ -15,11 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from observability._http import MAX_CONNECTIONS
 from observability.exporter import state_registry
-from observability.server import MAX_SCRAPES, MetricsServer
+from observability.server import MAX_SCRAPES, MetricsServer, fine
 from observability.snapshot import BROKER, POSTGRES, JobFacts, QueueFacts, Snapshot, SourceState
 from tests.support import eventually
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator
 
     from observability.server import Probe
@@ -34,8 +35,10 @@ OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;versi
 
 
 @contextmanager
-def serving(collect: Callable[[], Snapshot] = lambda: SNAPSHOT, **probes: Probe) -> Iterator[MetricsServer]:
-    server = MetricsServer(state_registry(collect), **probes)
+def serving(
+    collect: Callable[[], Snapshot] = lambda: SNAPSHOT, healthy: Probe = fine, ready: Probe = fine
+) -> Iterator[MetricsServer]:
+    server = MetricsServer(state_registry(collect), healthy=healthy, ready=ready)
     server.start()
     try:
         yield server
@@ -67,7 +70,7 @@ def test_a_scrape_in_openmetrics() -> None:
     with serving() as server:
         response, body = request(server, "/metrics", Accept=OPENMETRICS)
     assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
-    families = {family.name: family for family in parse_openmetrics(body.decode())}
+    families = {family.name: family for family in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]  # it bears no annotations
     assert body.endswith(b"# EOF\n")
     assert families["callboard_run_duration_seconds"].type == "histogram"
     totals = [sample for sample in families["callboard_attempts"].samples if sample.value == 7]
@@ -92,7 +95,7 @@ def test_no_accept_header_breaks_a_scrape(accept: str) -> None:
         assert request(server, "/metrics", Accept=accept)[0].status == 200
 
 
-def test_a_collection_that_fails_is_told_in_a_metric_not_in_the_status() -> None:
+def test_a_collection_that_fails_is_told_in_a_metric_not_in_the_status(log_stream: io.StringIO) -> None:
     def collect() -> Snapshot:
         raise ConnectionError("away")
 
@@ -100,6 +103,7 @@ def test_a_collection_that_fails_is_told_in_a_metric_not_in_the_status() -> None
         response, body = request(server, "/metrics")
     assert response.status == 200
     assert b'callboard_exporter_source_up{source="postgres"} 0.0' in body
+    assert '"event":"exporter.collect_failed"' in log_stream.getvalue()
 
 
 def test_health_and_readiness() -> None:
@@ -219,11 +223,13 @@ def test_it_listens_on_the_loopback_address_unless_told_otherwise() -> None:
         server.stop()
 
 
-def test_a_client_that_hangs_up_in_mid_answer_says_nothing_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_client_that_hangs_up_in_mid_answer_is_not_worth_a_line(
+    log_stream: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
     big = Snapshot(jobs=tuple(JobFacts(f"job_{n}", "q") for n in range(500)), sources={POSTGRES: UP})
     with serving(lambda: big) as server:
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", server.port)) as client:
                 client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         assert request(server, "/healthz")[0].status == 200
-    assert capsys.readouterr().err == ""
+    assert (log_stream.getvalue(), capsys.readouterr().err) == ("", "")

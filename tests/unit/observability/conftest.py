@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -27,12 +27,13 @@ def clean_logging() -> Iterator[None]:
 
 
 @pytest.fixture
-def configured(clean_logging: None) -> Callable[..., io.StringIO]:
-    """Configures logs to a stream of text that it returns."""
+def configured(clean_logging: None) -> Callable[..., io.StringIO]:  # noqa: ARG001 - it cleans up
+    """Configures logs to a stream of text that it returns; other options as for `logs.configure`."""
 
-    def configure(log_format: logs.Format, **options: Any) -> io.StringIO:
+    def configure(log_format: logs.Format, *, level: str = "info", **options: bool | io.StringIO | None) -> io.StringIO:
         stream = io.StringIO()
-        logs.configure(**{"format": log_format, "level": "info", "service": "test", "stream": stream, **options})
+        defaults: dict[str, object] = {"stream": stream}
+        logs.configure(format=log_format, level=level, service="test", **defaults | options)  # type: ignore[arg-type]  # any of its options
         return stream
 
     return configure

@@ -35,21 +35,64 @@ DOWN = SourceState(up=False, seconds=2.0)
 
 SNAPSHOT = Snapshot(
     queues=(
-        QueueFacts("default", ready=3, claimed=2, delayed=1, dead=4, orphaned=0, oldest_ready_age_seconds=1.5, consumers=2, paused=False),
-        QueueFacts("slow", ready=0, claimed=0, delayed=0, dead=0, orphaned=0, oldest_ready_age_seconds=0.0, consumers=0, paused=True),
+        QueueFacts(
+            "default",
+            ready=3,
+            claimed=2,
+            delayed=1,
+            dead=4,
+            orphaned=0,
+            oldest_ready_age_seconds=1.5,
+            consumers=2,
+            paused=False,
+        ),
+        QueueFacts(
+            "slow",
+            ready=0,
+            claimed=0,
+            delayed=0,
+            dead=0,
+            orphaned=0,
+            oldest_ready_age_seconds=0.0,
+            consumers=0,
+            paused=True,
+        ),
     ),
     schedules=(
-        ScheduleFacts("collect", "collect_all", "default", "every 30 s", 30.0, enabled=True, created_at=CREATED, last_success_at=CREATED, next_run_at=CREATED, max_age_seconds=90.0, owner="data"),
-        ScheduleFacts("backup", "backup", "slow", "0 3 * * *", 86400.0, enabled=False, created_at=CREATED, consecutive_failures=2),
+        ScheduleFacts(
+            "collect",
+            "collect_all",
+            "default",
+            "every 30 s",
+            30.0,
+            enabled=True,
+            created_at=CREATED,
+            last_success_at=CREATED,
+            next_run_at=CREATED,
+            max_age_seconds=90.0,
+            owner="data",
+        ),
+        ScheduleFacts(
+            "backup", "backup", "slow", "0 3 * * *", 86400.0, enabled=False, created_at=CREATED, consecutive_failures=2
+        ),
     ),
     jobs=(
-        JobFacts("collect_all", "default", runs={"success": 7, "failed": 1, "lost": 2}, attempts={"success": 7, "retry": 3, "failed": 1}, dead_letters=1, durations=RunDurations((1, 2) + (3,) * 13, 12.5, 4), oldest_running_age_seconds=9.0, time_limit_seconds=60.0),
+        JobFacts(
+            "collect_all",
+            "default",
+            runs={"success": 7, "failed": 1, "lost": 2},
+            attempts={"success": 7, "retry": 3, "failed": 1},
+            dead_letters=1,
+            durations=RunDurations((1, 2) + (3,) * 13, 12.5, 4),
+            oldest_running_age_seconds=9.0,
+            time_limit_seconds=60.0,
+        ),
         JobFacts("backup", "slow"),
     ),
     workers=WorkersFacts(alive=2, stale=1),
     missed=(OccurrenceFacts("collect", "overlap", 5), OccurrenceFacts("collect", "eclipse", 1)),
     sources={BROKER: UP, POSTGRES: UP},
-)  # fmt: skip
+)
 
 
 def series(collect: Callable[[], Snapshot]) -> Series:
@@ -77,7 +120,14 @@ def found() -> Series:
 
 
 def test_all_metrics_of_the_catalogue_and_no_others_are_served() -> None:
-    whole = replace(SNAPSHOT, schedules=(replace(SNAPSHOT.schedules[0], last_start_at=CREATED, last_completion_at=CREATED, last_duration_seconds=1.0),))  # fmt: skip
+    whole = replace(
+        SNAPSHOT,
+        schedules=(
+            replace(
+                SNAPSHOT.schedules[0], last_start_at=CREATED, last_completion_at=CREATED, last_duration_seconds=1.0
+            ),
+        ),
+    )
     served = {family.name: family for family in StateCollector(lambda: whole).collect()}
     assert {name + "_total" if family.type == "counter" else name for name, family in served.items()} == {
         metric.name for metric in CATALOGUE
@@ -137,7 +187,10 @@ def test_a_naive_moment_is_utc() -> None:
 
 
 def test_missed_ticks_by_reason(found: Series) -> None:
-    missed = {reason: value(found, "schedule_missed_total", schedule="collect", reason=reason) for reason in (*MISS_REASONS, "_other")}  # fmt: skip
+    missed = {
+        reason: value(found, "schedule_missed_total", schedule="collect", reason=reason)
+        for reason in (*MISS_REASONS, "_other")
+    }
     assert missed == {"late": 0, "scheduler_down": 0, "overlap": 5, "disabled": 0, "_other": 1}
     assert value(found, "schedule_missed_total", schedule="backup", reason="late") == 0
 
@@ -163,7 +216,11 @@ def test_a_job_that_never_ran_is_zero_everywhere(found: Series) -> None:
 
 def test_durations_are_a_histogram(found: Series) -> None:
     of_job = {"queue": "default", "actor": "collect_all"}
-    buckets = {dict(labels)["le"]: count for (name, labels), count in found.items() if name == "callboard_run_duration_seconds_bucket" and ("actor", "collect_all") in labels}  # fmt: skip
+    buckets = {
+        dict(labels)["le"]: count
+        for (name, labels), count in found.items()
+        if name == "callboard_run_duration_seconds_bucket" and ("actor", "collect_all") in labels
+    }
     assert [float(bound) for bound in buckets] == [*RUN_BUCKETS, float("inf")]
     assert list(buckets.values()) == [1, 2, *[3] * 13, 4]
     assert value(found, "run_duration_seconds_sum", **of_job) == 12.5
@@ -262,19 +319,19 @@ def test_each_scrape_collects_once() -> None:
 
 
 def test_a_source_is_read_and_timed() -> None:
-    facts, state = read_source(BROKER, lambda: [1], [])
-    assert facts == [1]
+    facts, state = read_source(BROKER, lambda: 1, 0)
+    assert facts == 1
     assert state.up
     assert 0 <= state.seconds < 1
 
 
 def test_a_source_that_fails_gives_the_fallback() -> None:
-    def read() -> list[int]:
+    def read() -> int:
         raise TimeoutError("too slow")
 
     with capture_logs() as lines:
-        facts, state = read_source(POSTGRES, read, [])
-    assert (facts, state.up) == ([], False)
+        facts, state = read_source(POSTGRES, read, 0)
+    assert (facts, state.up) == (0, False)
     assert (lines[0]["event"], lines[0]["source"]) == ("exporter.source_down", POSTGRES)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +15,8 @@ from structlog.contextvars import bound_contextvars
 from observability import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, ItemsView
+    from pathlib import Path
 
     Configured = Callable[..., io.StringIO]
 
@@ -113,7 +115,7 @@ def test_a_bound_logger_carries_its_fields(configured: Configured) -> None:
 def test_an_exception_has_its_stack(configured: Configured) -> None:
     stream = configured("json")
     try:
-        raise KeyError("x")
+        os.environ["NO SUCH VARIABLE"]
     except KeyError:
         log.exception("a.b")
         logging.getLogger("library").exception("oops")
@@ -172,7 +174,7 @@ def test_configuring_again_replaces(configured: Configured) -> None:
     assert len(second.getvalue().splitlines()) == 1
 
 
-def test_handlers_of_basic_config_go_and_others_stay(configured: Configured, tmp_path: Any) -> None:
+def test_handlers_of_basic_config_go_and_others_stay(configured: Configured, tmp_path: Path) -> None:
     root = logging.getLogger()
     basic = logging.StreamHandler(io.StringIO())
     other = logging.FileHandler(tmp_path / "log")
@@ -235,7 +237,8 @@ def written(configured: Configured, stream: io.StringIO) -> str:
         ({"level": "loud"}, "log level 'loud' is unknown: use one of debug, info, warning, error, critical"),
     ],
 )
-def test_a_wrong_option_names_its_mend(clean_logging: None, options: dict[str, Any], message: str) -> None:
+@pytest.mark.usefixtures("clean_logging")
+def test_a_wrong_option_names_its_mend(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         logs.configure(**{"format": "json", "level": "info", "service": "test"} | options)
 
@@ -268,7 +271,7 @@ def test_a_stream_without_the_characters_spells_them(configured: Configured) -> 
 
 def test_what_cannot_be_rendered_is_told_of(configured: Configured) -> None:
     class NoDict(dict[str, Any]):
-        def items(self) -> Any:
+        def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # it never returns
             raise RuntimeError("no")
 
     stream = configured("json")

@@ -87,7 +87,7 @@ def test_secrets_inside_text(text: str, shown: str) -> None:
 def test_numbers_of_tokens_are_no_secrets() -> None:
     usage = {"prompt_tokens": 37, "token_count": 5, "tokens_per_second": 1.5}
     assert redact(usage) == usage
-    assert redact({"token": 123456}) == {"token": REDACTED}
+    assert redact({"token": 123456})["token"] == REDACTED  # type: ignore[comparison-overlap]  # a number became text
 
 
 def test_nothing_is_hidden_where_nothing_is_to_be_known() -> None:
@@ -100,7 +100,7 @@ def test_names_before_their_values_in_sequences() -> None:
     assert redact(["tool", "--password", SECRET, "x"]) == ["tool", "--password", REDACTED, "x"]
     assert redact(["password", "email"]) == ["password", "email"]
     assert redact(Pair("me", SECRET)) == Pair("me", REDACTED)
-    assert redact([(b"Authorization", SECRET.encode())]) == [(b"Authorization", REDACTED)]
+    assert repr(redact([(b"Authorization", SECRET.encode())])) == repr([(b"Authorization", REDACTED)])
 
 
 def test_containers_keep_their_kind() -> None:
@@ -143,15 +143,18 @@ def test_long_names_are_judged_by_their_ends() -> None:
     assert not is_secret_key("x" * 500)
 
 
-@pytest.mark.parametrize("hostile", ["a" * 200_000, "://" * 60_000, "://:" * 50_000, "token=" * 40_000, "'" * 200_000, "password='" + "\\" * 200_000])  # fmt: skip
+HOSTILE = ("a", "://", "://:", "token=", "'", "password='\\", "x.", "Bearer ", "--a ", "[", "cookie:", "sk-")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
 def test_hostile_text_takes_linear_time(hostile: str) -> None:
     start = time.process_time()
-    redact_text(hostile + " password=x")
+    redact_text(hostile * 50_000 + " password=x")
     assert time.process_time() - start < 3
 
 
 @given(structures)
-def test_what_holds_no_secret_is_unchanged(value: Any) -> None:
+def test_what_holds_no_secret_is_unchanged(value: object) -> None:
     assert redact(value) == value
 
 
@@ -161,7 +164,7 @@ def test_what_holds_no_secret_is_unchanged(value: Any) -> None:
     st.lists(st.sampled_from(["list", "tuple", "dict"]), max_size=6),
     structures,
 )
-def test_a_secret_never_comes_out_however_deep(before: Any, key: str, wraps: list[str], after: Any) -> None:
+def test_a_secret_never_comes_out_however_deep(before: object, key: str, wraps: list[str], after: object) -> None:
     value: Any = {"before": before, key: [SECRET, {"x": SECRET}], "after": after}
     for wrap in wraps:
         value = {"list": [before, value], "tuple": (value, after, 1), "dict": {"path": value}}[wrap]
@@ -191,7 +194,7 @@ def test_a_value_after_its_key_never_comes_out(before: str, key: str, separator:
 
 
 @given(anything)
-def test_any_value_can_be_redacted_and_a_second_time_changes_nothing(value: Any) -> None:
+def test_any_value_can_be_redacted_and_a_second_time_changes_nothing(value: object) -> None:
     once = redact(value)
     assert repr(redact(once)) == repr(once)
 

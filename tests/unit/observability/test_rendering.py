@@ -27,7 +27,7 @@ class Hostile:
         raise RuntimeError("no")
 
 
-class Quarrelsome(Exception):  # noqa: N818 - a name without Error is what it is about
+class Quarrelsome(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no")
 
@@ -39,17 +39,12 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts | st.integers(), inner, max_size=4),
     max_leaves=8,
 )  # fmt: skip
-run_fields = st.fixed_dictionaries(
-    {},
-    optional={
-        name: values
-        for name in ("job", "trigger", "id", "attempt", "status", "counts", "notes", "duration_ms", "error", "reason")
-    },
-)
+RUN_FIELDS = ("job", "trigger", "id", "attempt", "status", "counts", "notes", "duration_ms", "error", "reason")
+run_fields = st.fixed_dictionaries({}, optional=dict.fromkeys(RUN_FIELDS, values))
 triggers = st.sampled_from([{"trigger": "schedule"}, {"trigger": "cli"}, {}])
 
 
-def record(message: Any, *args: Any, error: BaseException | None = None) -> logging.LogRecord:
+def record(message: object, *args: object, error: BaseException | None = None) -> logging.LogRecord:
     exc_info = None if error is None else (type(error), error, error.__traceback__)
     return logging.LogRecord("actors.sessions.collect", logging.INFO, __file__, 1, message, args, exc_info)
 
@@ -153,8 +148,8 @@ def test_a_failure_in_json_has_its_stack() -> None:
     assert "hunter2" not in shown["stack"].rpartition("ValueError")[2]
 
 
-def fail() -> None:
-    raise ValueError("bad password=" + "hunter2")
+def fail(message: str = "bad password=" + "hunter2") -> None:
+    raise ValueError(message)
 
 
 def test_json_of_a_run() -> None:
@@ -205,7 +200,7 @@ def test_long_values_are_cut_and_say_so() -> None:
 
 def test_a_long_stack_keeps_both_ends() -> None:
     try:
-        raise ValueError("x" * 50_000 + "THE END")
+        fail("x" * 50_000 + "THE END")
     except ValueError as error:
         stack = json.loads(JSON(read(record("hello", error=error))))["stack"]
     assert len(stack) < 10_000

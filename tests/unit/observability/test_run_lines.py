@@ -15,11 +15,11 @@ COUNTS = {"scanned": 842, "summarised": 37, "skipped_unchanged": 805}
 DELIVERY = {"job": "webhook.deliver", "trigger": "job:request", "id": "wd_8822"}
 
 
-def tick(**fields: Any) -> str | None:
+def tick(**fields: object) -> str | None:
     return run_line(JOB_FINISHED, TICK | fields)
 
 
-def delivery(**fields: Any) -> str | None:
+def delivery(**fields: object) -> str | None:
     return run_line(JOB_FINISHED, DELIVERY | fields)
 
 
