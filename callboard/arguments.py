@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def parse_arguments(words: Iterable[str]) -> dict[str, Any]:
     """Read `key=value` words: a value that is JSON is what it says, any other is text.
 
-    So `limit=5` is a number, `dry_run=true` a truth, `ids=[1,2]` a list, `project=atlas` a text, and `id='"5"'` the text 5.
+    So `limit=5` is a number, `dry_run=true` a truth, `ids=[1,2]` a list, `project=atlas` a text, `id='"5"'` the text 5.
 
     Raises:
         ArgumentsError: A word has no `=`, no proper name before it, or names an argument a second time.

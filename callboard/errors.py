@@ -8,7 +8,7 @@ CallboardError
 +-- DeclarationError         a job or one of its options is declared wrongly (also a ValueError)
 |   +-- CadenceError           a cadence is malformed, or never fires
 +-- ArgumentsError           a job was sent arguments that its function does not take (also a TypeError)
-+-- DuplicateRun             the job is already pending or running for that scope
++-- DuplicateRun             the job is already pending or running for that scope (also Dramatiq's MiddlewareError)
 +-- LedgerUnavailable        Postgres cannot be reached, so nothing can be promised
 +-- NotFound                 no job, run or dead letter of that name or id
 +-- ReplayRefused            the dead letter was replayed or discarded before
@@ -65,7 +65,7 @@ class ArgumentsError(CallboardError, TypeError):
     """The arguments of a send do not fit the job's signature, or are not JSON."""
 
 
-class DuplicateRun(CallboardError, MiddlewareError):
+class DuplicateRun(CallboardError, MiddlewareError):  # noqa: N818 - callers read it as an outcome: "a duplicate run"
     """The job is already pending or running for that scope.
 
     It is a MiddlewareError too, because only those reach the sender through Dramatiq.
@@ -86,13 +86,13 @@ class DuplicateRun(CallboardError, MiddlewareError):
         )
 
 
-class LedgerUnavailable(CallboardError):
+class LedgerUnavailable(CallboardError):  # noqa: N818 - a state of the ledger, named as such
     """Postgres cannot be reached; the message stays with the broker."""
 
 
-class NotFound(CallboardError):
+class NotFound(CallboardError):  # noqa: N818 - the outcome's usual name
     """Nothing of that name or id exists."""
 
 
-class ReplayRefused(CallboardError):
+class ReplayRefused(CallboardError):  # noqa: N818 - the outcome's usual name
     """A dead letter is replayed at most once, and this one was replayed or discarded before."""

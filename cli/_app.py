@@ -16,7 +16,7 @@ from cli._options import application
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-app = application(cls=LazyGroup, name="callboard", no_args_is_help=True)
+app = application(cls=LazyGroup, name="callboard", no_args_is_help=True, add_completion=True)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Print at most so many.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="Print at most so many.")]
 Args = Annotated[
     list[str] | None,
     typer.Option(
@@ -25,13 +25,13 @@ Args = Annotated[
 
 def application(**options: Any) -> typer.Typer:  # noqa: ANN401 - Typer's own options
     """The Typer application of one command or group: plain help, as the whole has."""
-    return typer.Typer(
-        rich_markup_mode=None,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-        **options,
-    )
+    ours = {
+        "rich_markup_mode": None,
+        "add_completion": False,
+        "pretty_exceptions_enable": False,
+        "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    }
+    return typer.Typer(**ours | options)
 
 
 def age(text: str | None, option: str) -> timedelta | None:

@@ -15,7 +15,7 @@ _EMPTY = "No job is declared. CALLBOARD_ACTORS names the actor modules; `callboa
 _COLUMNS = (
     Column("job", lambda job: job["job"], keep=True),
     Column("queue", lambda job: job["queue"]),
-    Column("cadence", lambda job: job["cadence"] or "on request"),
+    Column("cadence", lambda job: job["cadence_words"] or "on request"),
     Column("next", lambda job: _times.relative(job["next_at"], job["now"])),
     Column("limit", lambda job: _times.short_span(job["time_limit_seconds"]), justify="right"),
     Column("what it does", lambda job: job["doc"]),
@@ -39,6 +39,7 @@ def _row(job: Job[Any, Any]) -> dict[str, object]:
         "job": spec.name,
         "queue": spec.queue,
         "cadence": None if cadence is None else str(cadence),
+        "cadence_words": None if cadence is None else cadence.describe(),
         "next_at": None if cadence is None else cadence.after(_times.now()),
         "time_limit_seconds": spec.time_limit,
         "single": spec.is_single,

@@ -9,10 +9,11 @@ from typer.core import TyperGroup
 from callboard.exits import Exit
 from callboard.settings import get_settings
 from callboard.standalone import describe, exit_code, run_standalone
+from cli import _samples
 from cli._options import Args, application
 from cli._output import print_json, say
 from cli._run_page import page, row_of
-from observability import logs
+from cli._service import configure_logs
 
 
 class RunGroup(TyperGroup):
@@ -40,13 +41,8 @@ def run() -> None:
 @app.command("job", hidden=True)
 def job(name: Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.")], *, arg: Args = None) -> None:
     """Run a job here and now; nobody retries it."""
-    settings = get_settings()
-    logs.configure(
-        format=settings.log_format,
-        level=settings.log_level,
-        service="cli",
-        show_correlation=settings.log_correlation,
-    )
+    _samples.use(get_settings().home)
+    configure_logs("cli")
     result = run_standalone(name, arg or ())
     say(describe(name, result))
     if exit_code(result.outcome) is Exit.FAILED:

@@ -108,7 +108,14 @@ def _row(connection: Connection, row: Row, cadences: dict[str, Cadence | None]) 
     moment = _times.now()
     cadence = cadences.get(row["job"])
     fires = [] if cadence is None or row["paused_at"] is not None else _fires(cadence, moment)
-    return {**pick(row, _KEYS), "next_fires": fires, "last_ticks": _ticks(connection, row["job"]), "now": moment}
+    words = row["cadence"] if cadence is None else cadence.describe()
+    return {
+        **pick(row, _KEYS),
+        "cadence_words": words,
+        "next_fires": fires,
+        "last_ticks": _ticks(connection, row["job"]),
+        "now": moment,
+    }
 
 
 def _fires(cadence: Cadence, moment: datetime) -> list[datetime]:
@@ -152,14 +159,14 @@ def _print_fires(rows: Sequence[Row]) -> None:
         say(_EMPTY)
     for row in rows:
         out = console()
-        out.print(Text.assemble((row["job"], "bold"), "  ", row["cadence"], "  ", _next(row)))
+        out.print(Text.assemble((row["job"], "bold"), "  ", row["cadence_words"], "  ", _next(row)))
         for fire in row["next_fires"]:
             out.print(f"  {_times.clock(fire, row['now'])} UTC  {_times.relative(fire, row['now'])}")
 
 
 _COLUMNS = (
     Column("job", lambda row: row["job"], keep=True),
-    Column("cadence", lambda row: row["cadence"]),
+    Column("cadence", lambda row: row["cadence_words"]),
     Column("next", _next, keep=True),
     Column("success", lambda row: _times.relative(row["last_success_at"], row["now"]) or "never", keep=True),
     Column("took", lambda row: "" if (took := row["last_duration_seconds"]) is None else _times.span(took)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from observability._line import Line, message_of
-from observability._plain import Plain, clean_text, plain, timestamp
+from observability._plain import Plain, clean_text, plain_fields, timestamp
 from observability._run_line import run_line
 from observability.events import COMMON_FIELDS, JOB_FINISHED, JOB_STARTED
 from observability.redaction import redact_text
@@ -37,8 +37,7 @@ class JsonRenderer:
     def __call__(self, line: Line) -> str:
         """The line without its newline; never more than one line, for JSON escapes control characters."""
         fixed = self._fixed(line)
-        said = plain({**_failure(line), **_said(line, fixed)})
-        shown = {**(said if isinstance(said, dict) else {"fields": said}), **fixed}
+        shown = plain_fields({**_failure(line), **_said(line, fixed)}) | fixed
         ordered = {key: shown[key] for key in (*_ORDER, *shown) if shown.get(key) not in _ABSENT}
         # Of the control characters, JSON leaves DEL alone.
         return _encode(ordered).replace("\x7f", "\\u007f")

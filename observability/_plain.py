@@ -13,7 +13,8 @@ from typing import TypeAlias
 from uuid import UUID
 
 from observability._escape import shorten
-from observability.redaction import redact, redact_text
+from observability._secret_keys import hides
+from observability.redaction import REDACTED, redact, redact_text
 
 #: Characters of one text, and items of one container, that a log line keeps.
 MAX_TEXT = 8192
@@ -33,6 +34,12 @@ def plain(value: object) -> Plain:
         return _safely(redact(value[:_MAX_SEARCHED] if isinstance(value, str | bytes) else value))
     except Exception as error:  # noqa: BLE001 - a container whose own methods fail must not fail the job that logs it
         return _unprintable(value, error)
+
+
+def plain_fields(fields: Mapping[str, object]) -> dict[str, Plain]:
+    """The fields of a line, each by itself: one that cannot be read leaves the others readable."""
+    shown = islice(fields.items(), MAX_ITEMS)
+    return {redact_text(str(key)): REDACTED if hides(str(key), value) else plain(value) for key, value in shown}
 
 
 def clean_text(text: str) -> str:

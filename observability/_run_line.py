@@ -72,7 +72,7 @@ def _name(fields: Mapping[str, object]) -> str:
 def _later_attempt(fields: Mapping[str, object]) -> object:
     """A first attempt goes without saying."""
     attempt = fields.get("attempt")
-    return attempt if attempt != 1 else None
+    return None if isinstance(attempt, int) and attempt == 1 else attempt
 
 
 def _reason(fields: Mapping[str, object]) -> object:

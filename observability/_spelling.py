@@ -7,10 +7,10 @@ import re
 from typing import TYPE_CHECKING
 
 from observability._escape import escape, shorten
-from observability._plain import Plain, plain
+from observability._plain import Plain, plain, plain_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 # Characters of one value; the JSON lines and the ledger keep more.
 _MAX_VALUE = 400
@@ -19,11 +19,10 @@ _BARE = re.compile(r"[^\s\"'=\\]+")
 _UNUSUAL = re.compile(r"[^\w.\-]+")
 
 
-def pairs(fields: Mapping[str, object] | Iterable[tuple[str, object]]) -> list[str]:
+def pairs(fields: Mapping[str, object]) -> list[str]:
     """`key=value` of each field; one without a value (None) is left out. Secrets are hidden by their key."""
-    shown = plain(dict(fields))
-    known = shown.items() if isinstance(shown, dict) else [("fields", shown)]
-    return [f"{_UNUSUAL.sub('_', key) or '_'}={spell(value)}" for key, value in known if value is not None]
+    known = plain_fields(fields)
+    return [f"{_UNUSUAL.sub('_', key) or '_'}={spell(value)}" for key, value in known.items() if value is not None]
 
 
 def spell(value: Plain) -> str:

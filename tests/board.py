@@ -35,7 +35,7 @@ class Board:
         with transaction() as connection:
             return connection.execute(text(sql), given).all()
 
-    def one(self, sql: str, **given: object) -> Any:
+    def one(self, sql: str, **given: object) -> Any:  # noqa: ANN401 - whatever the column holds
         """The only value of a query on the ledger."""
         with transaction() as connection:
             return connection.execute(text(sql), given).scalar_one()

@@ -89,9 +89,16 @@ def _write_halves(connection: Connection, talks: list[Conversation], *, keep_raw
     except REFUSALS as error:
         halves = _halved(talks)
         if not halves:
-            _log.exception("sessions.message_refused", session=talks[0].session.session_id, error=type(error).__name__)
+            _log.error("sessions.message_refused", session=talks[0].session.session_id, error=_why(error))
             return Counter(messages_refused=len(talks[0].messages))
     return sum((_write_halves(connection, half, keep_raw=keep_raw) for half in halves), Counter())
+
+
+def _why(error: BaseException) -> str:
+    """Why Postgres refused; its full message would quote what people wrote."""
+    cause = getattr(error, "orig", None) or error
+    diagnosis = getattr(cause, "diag", None)
+    return getattr(diagnosis, "message_primary", None) or type(cause).__name__
 
 
 def _halved(talks: list[Conversation]) -> list[list[Conversation]]:

@@ -73,7 +73,7 @@ class Cadence(ABC):
 
 
 def _in_utc(moment: datetime) -> datetime:
-    """`moment` as a plain datetime in UTC: arithmetic on pendulum's subclass is 20 times slower."""
+    """`moment` as a plain datetime in UTC: on pendulum's subclass cronsim is several times slower."""
     if type(moment) is datetime and moment.tzinfo is UTC:
         return moment
     if moment.utcoffset() is None:

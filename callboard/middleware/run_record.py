@@ -158,7 +158,8 @@ class RunRecord(Middleware):
             return Resend(answer.delay) if answer.delay else GiveBack()
         if answer.reason == "poison":
             error = PoisonMessage(f"started {answer.detail} times without an end; its worker died each time")
-            self._bury(facts, Failure.of(error, job=facts.job, scope=facts.scope, kind=Kind.POISON), "poison", int(answer.detail))
+            failure = Failure.of(error, job=facts.job, scope=facts.scope, kind=Kind.POISON)
+            self._bury(facts, failure, "poison", int(answer.detail))
         finished(facts, answer, retries=message.options.get("retries", 0))
         return Acknowledge()
 

@@ -1,7 +1,5 @@
 """`callboard dead-letters`: messages that were given up on, one file for each thing to do with them."""
 
-import typer
-
 from cli._options import application
 from cli.dead_letters._discard import discard
 from cli.dead_letters._list import list_letters

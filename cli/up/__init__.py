@@ -1,7 +1,5 @@
 """`callboard up`: servers, migrations, scheduler, workers and exporter on this machine, on one screen."""
 
-import typer
-
 from callboard.settings import get_settings
 from cli._options import application
 from cli._output import say

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from actors.sessions.settings import SessionsSettings
+from cli._samples import remember
 from cli.up._ports import free_port
 from sandbox.session_files import Plan, environment, folders, write_sessions
 
@@ -36,6 +37,7 @@ class Sandbox:
     def prepare(self) -> list[str]:
         """Make what is needed; returns what people should know."""
         if _CATALOGUE not in self._settings.actors or _has_sessions(self.folder):
+            remember(self.folder.parent, {})
             return []
         write_samples(self.folder)
         self.environment = environment(self.folder)
@@ -44,6 +46,7 @@ class Sandbox:
             self.ollama_port = free_port(0)
             self.environment["CALLBOARD_SESSIONS_OLLAMA_URL"] = f"http://127.0.0.1:{self.ollama_port}"
             note += ", and a stand-in for Ollama"
+        remember(self.folder.parent, self.environment)
         return [f"{note}; see {self.folder.parent}"]
 
     def ollama_command(self) -> list[str]:

@@ -70,7 +70,7 @@ def write_bad_files(root: Path, *, oversized_bytes: int = 16 << 20) -> BadFiles:
         garbage=_file(project, 4, [_line(4, 1), b"\x00" * 64, b"not json", b"[1,2]", b"{}", b"", _line(4, 2)]),
         nul=_file(project, 5, [claude_line(_session(5), 1, "before\x00after"), _surrogate(5)]),
         torn_document=chats / "session-2026-01-05T09-00-deadbeef.json",
-        messages=11,
+        messages=10,
     )
     write_oversized_line(bad.oversized, oversized_bytes)
     with bad.oversized.open("ab") as file:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped] # ships no types
 import pytest
@@ -24,6 +25,9 @@ from callboard.embedded._endpoints import connect
 from callboard.embedded._user import server_user
 from callboard.embedded._valkey import Valkey
 from tests.support import alive, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OWNER = """
 import signal, sys
@@ -91,17 +95,23 @@ def settings_of(endpoints: Endpoints, *names: str) -> dict[str, str]:
         return dict(client.config_get(*names))  # type: ignore[arg-type] # the library types it for async as well
 
 
-def run_owner(home: Path) -> subprocess.Popen[str]:
-    """A process of its own that owns the servers until it is killed."""
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(home)], stdout=subprocess.PIPE, text=True)
-    assert owner.stdout is not None
-    assert owner.stdout.readline() == "ready\n"
-    return owner
+@contextmanager
+def owner_of(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own that owns the servers, until it is killed at the end of the block."""
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(home)], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        try:
+            assert owner.stdout.readline() == "ready\n"
+            yield owner
+        finally:
+            owner.kill()
 
 
-def kill(owner: subprocess.Popen[str]) -> None:
-    with owner:
-        owner.kill()
+def hang(processes: list[psutil.Process]) -> None:
+    """Stop them in their tracks, but for those that have ended meanwhile: Postgres has helpers of short life."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
 
 
 def test_both_servers_run_with_the_settings_that_keep_data(home: Path) -> None:
@@ -158,9 +168,7 @@ def test_start_and_stop_bear_repeating_and_stop_leaves_nothing(home: Path) -> No
 def test_stop_ends_even_servers_that_hang(home: Path) -> None:
     servers = EmbeddedServers(home, broker_port=0)
     servers.start()
-    for process in servers_in(home):
-        if process.ppid() == os.getpid():
-            process.suspend()
+    hang([process for process in servers_in(home) if process.ppid() == os.getpid()])
     began = time.monotonic()
     servers.stop()
     assert time.monotonic() - began < 5
@@ -190,30 +198,28 @@ def test_start_brings_back_a_dead_server_at_the_same_address(home: Path) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
 def test_servers_end_with_a_killed_owner(home: Path) -> None:
-    kill(run_owner(home))
+    with owner_of(home):
+        assert servers_in(home)
     eventually(lambda: not servers_in(home), what="the end of the servers")
     assert read_endpoints(home) is None
 
 
 def test_the_next_owner_takes_over_at_once_after_a_kill(home: Path) -> None:
     for number in ("1", "2", "3"):
-        owner = run_owner(home)
-        endpoints = read_endpoints(home)
-        assert endpoints is not None
-        put(endpoints, "kill", number)
-        kill(owner)
+        with owner_of(home):
+            endpoints = read_endpoints(home)
+            assert endpoints is not None
+            put(endpoints, "kill", number)
     with EmbeddedServers(home) as servers:
         assert kept(servers.start(), "kill")[0] == ["1", "2", "3"]
 
 
 def test_servers_that_outlived_their_owner_are_stopped_first(home: Path) -> None:
-    """Where the system cannot end them with their owner, or they hang: a stopped process holds its signals back."""
-    owner = run_owner(home)
-    old = servers_in(home)
-    for process in old:
-        process.suspend()
-    kill(owner)
-    assert len(servers_in(home)) == len(old)
+    """Where the system cannot end them with their owner, or they hang: a suspended process puts signals off."""
+    with owner_of(home):
+        old = servers_in(home)
+        hang(old)
+    assert len({process.name() for process in servers_in(home)}) == 2
     with EmbeddedServers(home, broker_port=0) as servers:
         assert answer(servers.start()) == ("callboard", True)
         assert not any(alive(process.pid) for process in old)
@@ -278,11 +284,10 @@ def test_two_folders_at_once(home: Path, fresh_home: Path) -> None:
 
 
 def test_one_folder_has_one_owner(home: Path) -> None:
-    owner = run_owner(home)
-    with pytest.raises(HomeInUseError, match=f"belong to process {owner.pid}: stop it first"):
-        EmbeddedServers(home).start()
-    assert read_endpoints(home) is not None
-    kill(owner)
+    with owner_of(home) as owner:
+        with pytest.raises(HomeInUseError, match=f"belong to process {owner.pid}: stop it first"):
+            EmbeddedServers(home).start()
+        assert read_endpoints(home) is not None
 
 
 @pytest.mark.parametrize("name", ["x" * 150, "with space & +%41 'quote' ü"])

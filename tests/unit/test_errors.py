@@ -10,7 +10,7 @@ from callboard import errors
 
 
 def test_the_tree_at_the_top_of_the_file_is_the_tree() -> None:
-    drawn = re.findall(r"(?:\+-- |^ {4})([A-Z]\w+)(?=  |$)", errors.__doc__ or "", re.MULTILINE)
+    drawn = re.findall(r"(?:\+-- |^ *)([A-Z]\w+)(?=  |$)", errors.__doc__ or "", re.MULTILINE)
     classes = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if cls.__module__ == errors.__name__]
     assert sorted(drawn) == sorted(cls.__name__ for cls in classes)
     assert all(issubclass(cls, errors.CallboardError) for cls in classes)
@@ -19,7 +19,7 @@ def test_the_tree_at_the_top_of_the_file_is_the_tree() -> None:
 def test_the_drawn_parents_are_the_parents() -> None:
     parents: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
-        if found := re.match(r"    ((?:\|   |    )*)\+-- (\w+)", line):
+        if found := re.match(r" {0,4}((?:\|   |    )*)\+-- (\w+)", line):
             depth = len(found[1]) // 4 + 1
             parents[depth - 1 :] = [found[2]]
             expected = "CallboardError" if depth == 1 else parents[depth - 2]

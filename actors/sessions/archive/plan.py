@@ -54,7 +54,7 @@ class Retention:
 
 @dataclass(slots=True)
 class Step:
-    """Write the archive `target` from itself as it is now (if `extends`), smaller archives and files; delete `parts`."""
+    """Write the archive `target` from its older self (if `extends`), smaller archives and files; delete `parts`."""
 
     target: Period
     extends: bool
@@ -73,16 +73,23 @@ def is_due(day: date, now: datetime, retention: Retention) -> bool:
 def home(day: date, now: datetime, retention: Retention) -> Period:
     """The archive that the files of a day belong in."""
     today = now.astimezone(UTC).date()
-    ages = {
-        Level.YEARLY: lambda end: _add_months(end, retention.monthly_months),
-        Level.MONTHLY: lambda end: end + timedelta(weeks=retention.weekly_weeks),
-        Level.WEEKLY: lambda end: end + timedelta(days=retention.daily_days),
-    }
-    for level, merged_at in ages.items():
+    for level in (Level.YEARLY, Level.MONTHLY, Level.WEEKLY):
         period = Period.of(level, day)
-        if today >= merged_at(period.last + timedelta(days=1)):
+        if today >= _merged_on(period, retention):
             return period
     return Period.of(Level.DAILY, day)
+
+
+def _merged_on(period: Period, retention: Retention) -> date:
+    """The first day on which all of the period is old enough to be one archive."""
+    end = period.last + timedelta(days=1)
+    match period.level:
+        case Level.YEARLY:
+            return _add_months(end, retention.monthly_months)
+        case Level.MONTHLY:
+            return end + timedelta(weeks=retention.weekly_weeks)
+        case _:
+            return end + timedelta(days=retention.daily_days)
 
 
 def _add_months(first_of_month: date, months: int) -> date:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from dramatiq import Message, Worker
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
 from callboard import every, job, transaction, trigger
@@ -31,19 +31,19 @@ def lead() -> bool:
     return True
 
 
-def dead_worker(board: Board, broker_id: str = "gone") -> UUID:
+def dead_worker(broker_id: str) -> UUID:
     worker_id = uuid4()
     with transaction() as connection:
-        workers.register(
-            connection, lease=-1, id=worker_id, host="h", pid=1, version="0", broker_id=broker_id, queues=["default"], threads=1
-        )
+        row = {"host": "h", "pid": 1, "version": "0", "queues": ["default"], "threads": 1}
+        workers.register(connection, lease=-1, id=worker_id, broker_id=broker_id, **row)
     return worker_id
 
 
 def start_on_dead_worker(board: Board, declared: Job[[], None], broker_id: str = "gone") -> Message[None]:
     """A run that was started by a worker that has died since, its message claimed and not acknowledged."""
     message = declared.send()
-    recorder = Recorder(create_engine(board.database_url, poolclass=NullPool), dead_worker(board, broker_id), board.settings)
+    engine = create_engine(board.database_url, poolclass=NullPool)
+    recorder = Recorder(engine, dead_worker(broker_id), board.settings)
     recorder.start(facts_of(message, declared.spec))
     return message
 
@@ -64,7 +64,8 @@ def test_a_dead_workers_run_goes_back_and_completes(board: Board) -> None:
     assert board.one("select state from board.workers") == "dead"
     assert board.one("select lease_until > now() from board.claims")
     with board.worker():
-        eventually(lambda: board.one("select state from board.runs where id = :id", id=message.message_id) == "completed")
+        eventually(lambda: board.query("select id::text from board.runs where state = 'completed'"))
+    assert board.one("select id::text from board.runs") == message.message_id
     assert board.one("select attempt from board.runs") == 2
 
 
@@ -228,7 +229,20 @@ def test_a_frozen_worker_that_wakes_up_is_taken_back(board: Board) -> None:
     assert board.one("select state from board.workers") == "stopped"
 
 
-def test_a_ledger_that_is_away_holds_a_run_back_and_loses_nothing(board: Board) -> None:
+def allow_connections(url: str, *, allowed: bool) -> None:
+    """Close a database to new connections and end those that are there, or open it again."""
+    name = make_url(url).database
+    engine = create_engine(make_url(url).set(database="postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"alter database {name} allow_connections {allowed}")
+        if not allowed:
+            ending = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"  # noqa: S608 - ours
+            connection.exec_driver_sql(ending)
+
+
+def test_a_ledger_that_is_away_holds_a_run_back_and_loses_nothing(
+    board: Board, capsys: pytest.CaptureFixture[str]
+) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     @job("wait")
@@ -239,11 +253,11 @@ def test_a_ledger_that_is_away_holds_a_run_back_and_loses_nothing(board: Board) 
     with board.worker():
         message = wait.send()
         assert entered.wait(5)
-        board.execute("alter table board.totals rename to totals_away")
-        name = board.one("select current_database()")
-        board.execute(f"alter table board.totals_away rename to totals")
-        board.query(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = :name and pid <> pg_backend_pid()", name=name
-        )
-        leave.set()
-        eventually(lambda: board.query("select state from board.runs where id = :id", id=message.message_id) == [("completed",)])
+        allow_connections(board.database_url, allowed=False)
+        try:
+            leave.set()
+            eventually(lambda: "ledger.away" in capsys.readouterr().out)
+        finally:
+            allow_connections(board.database_url, allowed=True)
+        eventually(lambda: board.query("select state from board.runs") == [("completed",)])
+    assert board.one("select id::text from board.runs") == message.message_id

@@ -131,7 +131,7 @@ def test_a_bulk_replay_keeps_its_rate_and_goes_on_after_a_refusal(board: Board) 
 
 
 @pytest.mark.parametrize("healed", [True, False])
-def test_a_canary_decides_about_the_rest(board: Board, healed: bool) -> None:
+def test_a_canary_decides_about_the_rest(board: Board, *, healed: bool) -> None:
     bury(board, 3)
     if not healed:
         broken.set()

@@ -69,6 +69,7 @@ def test_a_run_is_recorded_from_its_start_to_its_end(board: Board) -> None:
 def test_a_failing_run_is_tried_again_then_buried_with_its_history(board: Board) -> None:
     @job("fail", retry=Delays(0.1, 0.1, jitter=0))
     def fail(order: int, token: str) -> None:
+        assert token
         raise ValueError(f"order {order} is refused")
 
     with board.worker():

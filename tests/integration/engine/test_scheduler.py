@@ -249,7 +249,8 @@ def test_a_scheduler_takes_over_when_its_session_was_lost(board: Board, clock: C
     try:
         assert scheduler._round() <= 1
         assert scheduler.leading
-        board.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'callboard-scheduler'")
+        ours = "from pg_stat_activity where application_name = 'callboard-scheduler'"
+        board.query(f"select pg_terminate_backend(pid) {ours}")
         assert scheduler._round() == board.settings.leader_poll_seconds
         assert not scheduler.leading
         clock.advance(300)

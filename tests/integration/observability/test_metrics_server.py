@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.registry import Collector
 
 from observability._http import MAX_CONNECTIONS
 from observability.exporter import state_registry
@@ -22,6 +23,8 @@ from tests.support import eventually
 if TYPE_CHECKING:
     import io
     from collections.abc import Callable, Iterator
+
+    from prometheus_client.metrics_core import Metric
 
     from observability.server import Probe
 
@@ -106,6 +109,19 @@ def test_a_collection_that_fails_is_told_in_a_metric_not_in_the_status(log_strea
     assert '"event":"exporter.collect_failed"' in log_stream.getvalue()
 
 
+def test_a_registry_that_fails_is_an_error_and_the_next_request_is_answered(log_stream: io.StringIO) -> None:
+    class Broken(Collector):
+        def collect(self) -> Iterator[Metric]:
+            raise RuntimeError("broken")
+
+    server = MetricsServer(Broken())
+    server.start()
+    assert request(server, "/metrics")[0].status == 500
+    assert request(server, "/healthz")[0].status == 200
+    server.stop()
+    assert '"event":"exporter.request_broken"' in log_stream.getvalue()
+
+
 def test_health_and_readiness() -> None:
     wrong: list[str | None] = [None]
     with serving(ready=lambda: wrong[0]) as server:
@@ -148,6 +164,19 @@ def test_too_many_connections_are_refused_and_room_comes_back() -> None:
         for connection in idle:
             connection.close()
         assert eventually(lambda: _is_answered(server), what="room for a request")
+
+
+def test_a_system_without_threads_costs_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError(f"can't start new thread {thread.name}")
+
+    with serving() as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            for _ in range(MAX_CONNECTIONS + 1):
+                with socket.create_connection(("127.0.0.1", server.port), timeout=5) as refused:
+                    assert refused.recv(1) == b""
+        assert request(server, "/healthz")[0].status == 200
 
 
 def _is_answered(server: MetricsServer) -> bool:

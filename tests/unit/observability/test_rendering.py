@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import unicodedata
-from typing import Any
+from datetime import date, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,9 @@ from observability._line import Line, read
 from observability._text import TextRenderer
 from observability.events import JOB_FINISHED, JOB_STARTED
 
+if TYPE_CHECKING:
+    from collections.abc import ItemsView
+
 TEXT = TextRenderer(show_correlation=True)
 JSON = JsonRenderer(service="test", version="1", instance="here")
 BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -24,6 +29,15 @@ BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u
 
 class Hostile:
     def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class BadMapping(dict[str, int]):
+    def items(self) -> ItemsView[str, int]:  # type: ignore[override]  # it never returns
         raise RuntimeError("no")
 
 
@@ -104,6 +118,10 @@ def test_escaped_text_is_clean_and_clean_text_is_unchanged(text: str) -> None:
         (float("nan"), "nan"),
         (10**100, "0x"),
         (b"ab", "ab"),
+        (date(2026, 5, 4), "2026-05-04"),
+        (timedelta(minutes=1, milliseconds=500), "60.5s"),
+        (Colour.RED, "red"),
+        (BadMapping(), '"<unprintable BadMapping: RuntimeError>"'),
         (Hostile(), '"<unprintable Hostile: RuntimeError>"'),
     ],
 )

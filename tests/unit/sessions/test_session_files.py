@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -118,4 +117,4 @@ def test_the_command_writes_files_and_prints_the_variables_to_set(tmp_path: Path
     assert done.stderr == "6 sessions, 30 messages\n"
     oldest = min(path.stat().st_mtime for path in folders(tmp_path)["gemini"].rglob("*.json"))
     assert datetime.now(UTC).timestamp() - oldest > 86_400
-    assert set(os.listdir(tmp_path)) == {"claude", "gemini"}
+    assert {path.name for path in tmp_path.iterdir()} == {"claude", "gemini"}

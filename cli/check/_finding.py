@@ -1,0 +1,41 @@
+"""What a check says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "warning", "error"]
+OK: Level = "ok"
+WARNING: Level = "warning"
+ERROR: Level = "error"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `mend` is what to do about it, empty where all is well."""
+
+    level: Level
+    subject: str
+    what: str
+    mend: str = ""
+
+
+#: A check looks at one thing and tells what it found; what it raises becomes a finding too.
+Check = Callable[[], Iterable[Finding]]
+
+
+def ok(subject: str, what: str) -> Finding:
+    """All is well."""
+    return Finding(OK, subject, what)
+
+
+def warning(subject: str, what: str, mend: str) -> Finding:
+    """It works, but somebody will be surprised."""
+    return Finding(WARNING, subject, what, mend)
+
+
+def error(subject: str, what: str, mend: str) -> Finding:
+    """It does not work, or loses something."""
+    return Finding(ERROR, subject, what, mend)

@@ -1,0 +1,33 @@
+"""A migrated database and empty session folders of its own for each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from actors.sessions.settings import get_sessions_settings
+from callboard import get_settings
+from callboard.ledger import database
+from sandbox.session_files import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def sessions_home(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that holds all tools' folders; the catalogue reads it and writes to a fresh database."""
+    variables = environment(tmp_path) | {"CALLBOARD_DATABASE_URL": postgres_url, "CALLBOARD_HOME": str(tmp_path)}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    _forget_settings()
+    yield tmp_path
+    _forget_settings()
+
+
+def _forget_settings() -> None:
+    database.dispose()
+    get_settings.cache_clear()
+    get_sessions_settings.cache_clear()
