@@ -34,7 +34,7 @@ class Failure:
 
     @classmethod
     def of(cls, exception: BaseException, *, job: str, scope: str, kind: Kind | None = None) -> Failure:
-        """Classify `exception`, unless its `kind` is known; text is cut to 4,000 characters, tracebacks to 30 frames."""
+        """Classify `exception`, unless its `kind` is known; cut to 4,000 characters, tracebacks to 30 frames."""
         verdict = classify(exception)
         name = type(exception).__name__
         message = (str(exception) or repr(exception))[:4000]

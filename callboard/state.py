@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
     from callboard.broker import Depth
+    from callboard.cadence import Cadence
     from callboard.spec import JobSpec
 
 _QUEUES = text("select * from board.queue_health")
@@ -103,7 +104,7 @@ def _schedule(row: RowMapping, specs: Mapping[str, JobSpec]) -> ScheduleFacts:
         next_run_at=None if cadence is None else cadence.after(datetime.now(UTC)),
         last_duration_seconds=row["last_duration_seconds"],
         consecutive_failures=row["consecutive_failures"],
-        max_age_seconds=2 * row["interval_seconds"],
+        max_age_seconds=_max_age(row, cadence),
         owner="" if spec is None else spec.owner,
     )
 
@@ -111,6 +112,18 @@ def _schedule(row: RowMapping, specs: Mapping[str, JobSpec]) -> ScheduleFacts:
 def _ledger() -> _Ledger | None:
     with get_engine().begin() as connection:
         return _Ledger(connection)
+
+
+def _max_age(row: RowMapping, cadence: Cadence | None) -> float | None:
+    """Seconds that the last success may be old: until two ticks after it, and what a run takes, have passed.
+
+    Not twice an interval: a cadence of office hours has a long gap every night.
+    """
+    if cadence is None:
+        return None
+    since = row["last_success_at"] or row["created_at"]
+    second = cadence.after(cadence.after(since))
+    return float((second - since).total_seconds() + (row["last_duration_seconds"] or 0.0))
 
 
 class _Ledger:

@@ -22,7 +22,9 @@ def findings() -> list[Finding]:
     found = list(_guarded("settings", _settings.variables))
     settings = _settings.mended()
     use(settings.home)
-    found += _guarded("jobs", partial(_jobs.modules, settings))  # first: jobs say which queues and connections there are
+    found += _guarded(
+        "jobs", partial(_jobs.modules, settings)
+    )  # first: jobs say which queues and connections there are
     found += _guarded("settings", partial(_settings.catalogues, settings))
     found += _guarded("database", partial(_database.checks, settings))
     found += _guarded("broker", partial(_broker.checks, settings))
@@ -36,7 +38,9 @@ def _guarded(subject: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
     except Exception as failure:  # noqa: BLE001 - becomes a finding, so that the other checks run
-        yield error(subject, f"this check itself failed: {explain_briefly(failure)}", "mend what it names, and check again.")
+        yield error(
+            subject, f"this check itself failed: {explain_briefly(failure)}", "mend what it names, and check again."
+        )
 
 
 def explain_briefly(failure: Exception) -> str:

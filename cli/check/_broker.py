@@ -50,7 +50,7 @@ def _info(url: str) -> dict[str, Any]:
         url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=_ANSWER_SECONDS, retry=once, decode_responses=True
     )
     with closing(client):
-        return dict(client.info("everything"))  # type: ignore[arg-type] # typed for the async client as well
+        return dict(client.info("everything"))
 
 
 def _shown(url: str) -> str:
@@ -80,7 +80,11 @@ def _serving(info: dict[str, Any], version: str) -> Iterator[Finding]:
     if _number(version) < _OLDEST_VERSION:
         yield error(_NAME, f"version {version} is too old", "take Redis 6.2 or newer, or Valkey.")
     if info.get("role", "master") != "master":
-        yield error(_NAME, f"this server is a {info['role']}: it takes no messages", "point CALLBOARD_BROKER_URL at the primary.")
+        yield error(
+            _NAME,
+            f"this server is a {info['role']}: it takes no messages",
+            "point CALLBOARD_BROKER_URL at the primary.",
+        )
     if int(info.get("cluster_enabled", 0)):
         mend = "take one primary with replicas: a queue's keys must be on one node."
         yield error(_NAME, "it is a cluster", mend)

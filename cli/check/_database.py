@@ -44,7 +44,9 @@ def checks(settings: Settings) -> Iterator[Finding]:
         yield from _embedded(settings)
         return
     try:
-        with closing(create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5}).connect()) as connection:
+        with closing(
+            create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 5}).connect()
+        ) as connection:
             before = datetime.now(UTC)
             row = connection.execute(_SETTINGS).mappings().one()
     except (SQLAlchemyError, psycopg.Error, ArgumentError, ModuleNotFoundError) as failure:
@@ -67,7 +69,8 @@ def _url(settings: Settings) -> str | None:
 def _shown(url: str) -> str:
     """Where it is, without the password."""
     parts = make_url(url)
-    return f"{parts.host or parts.query.get('host', 'its socket')}{f':{parts.port}' if parts.port else ''}/{parts.database}"
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.host or parts.query.get('host', 'its socket')}{port}/{parts.database}"
 
 
 def _embedded(settings: Settings) -> Iterator[Finding]:
@@ -97,7 +100,9 @@ def _server(row: Mapping[Any, Any]) -> Iterator[Finding]:
     if row["standby"]:
         yield error(_NAME, "this server is a read-only standby", "point CALLBOARD_DATABASE_URL at the primary.")
     if not row["may_create"]:
-        yield warning(_NAME, "the user may not create schemas", "migrate as another user, or grant CREATE on the database.")
+        yield warning(
+            _NAME, "the user may not create schemas", "migrate as another user, or grant CREATE on the database."
+        )
     for name in ("fsync", "full_page_writes"):
         if row[name] != "on":
             yield error(_NAME, f"{name} is {row[name]}: a crash of the server loses runs", f"set {name} = on.")
@@ -129,5 +134,7 @@ def _revision(url: str) -> Finding:
     if at is None:
         return error(_NAME, "it was never migrated", "run `callboard migrate`.")
     if at > newest:
-        return error(_NAME, f"it is at revision {at}, newer than this version's {newest}", "install a newer callboard here.")
+        return error(
+            _NAME, f"it is at revision {at}, newer than this version's {newest}", "install a newer callboard here."
+        )
     return error(_NAME, f"it is at revision {at}, this version needs {newest}", "run `callboard migrate`.")

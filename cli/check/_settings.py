@@ -18,6 +18,7 @@ from cli.check._finding import error, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from cli.check._finding import Finding
 
@@ -27,7 +28,7 @@ _ANSWER_SECONDS = 2.0
 def variables() -> Iterator[Finding]:
     """The engine's settings; those that do not fit are taken out of this process's environment afterwards."""
     yield from _check_class(Settings)
-    classes = [Settings, *catalogue_classes(mended())]
+    classes: list[type[BaseSettings]] = [Settings, *catalogue_classes(mended())]
     known = [name for settings in classes for name in _problems.variables(settings)]
     unread = list(_problems.unknown(os.environ, known))
     for problem in unread:
@@ -48,13 +49,14 @@ def _check_class(settings: type[BaseSettings]) -> Iterator[Finding]:
 
 
 def mended() -> Settings:
-    """The engine's settings, the default in the place of each that does not fit.
-
-    Raises:
-        ValidationError: Two settings that fit one by one do not fit together.
-    """
+    """The engine's settings, the default in the place of each that does not fit."""
     get_settings.cache_clear()
-    return get_settings()
+    try:
+        return get_settings()
+    except ValidationError:  # one that fits by itself does not fit the others' defaults
+        for variable in _problems.variables(Settings):
+            os.environ.pop(variable, None)
+        return get_settings()
 
 
 def catalogue_classes(settings: Settings) -> list[type[BaseSettings]]:
@@ -71,7 +73,7 @@ def catalogue_classes(settings: Settings) -> list[type[BaseSettings]]:
     return found
 
 
-def _settings_module(name: str) -> object | None:
+def _settings_module(name: str) -> ModuleType | None:
     try:
         return import_module(f"{name}.settings") if find_spec(f"{name}.settings") else None
     except Exception:  # noqa: BLE001 - the check of the actor modules tells of it
@@ -109,5 +111,7 @@ def _answers(variable: str, url: str) -> Finding:
         httpx.get(url, timeout=_ANSWER_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as failure:
         reason = str(failure) or type(failure).__name__
-        return warning("settings", f"{variable}={url} does not answer ({reason})", "start that service, or set the variable.")
+        return warning(
+            "settings", f"{variable}={url} does not answer ({reason})", "start that service, or set the variable."
+        )
     return ok("settings", f"{variable}={url} answers")

@@ -34,15 +34,15 @@ class Sandbox:
         self.environment: dict[str, str] = {}
         self.ollama_port: int | None = None
 
-    def prepare(self) -> list[str]:
-        """Make what is needed; returns what people should know."""
-        if _CATALOGUE not in self._settings.actors or _has_sessions(self.folder):
+    def prepare(self, *, always: bool = False) -> list[str]:
+        """Make what is needed, or all of it; returns what people should know."""
+        if not always and (_CATALOGUE not in self._settings.actors or _has_sessions(self.folder)):
             remember(self.folder.parent, {})
             return []
         write_samples(self.folder)
         self.environment = environment(self.folder)
         note = "no session files on this machine: sample sessions are used"
-        if not _answers(SessionsSettings().ollama_url):
+        if always or not _answers(SessionsSettings().ollama_url):
             self.ollama_port = free_port(0)
             self.environment["CALLBOARD_SESSIONS_OLLAMA_URL"] = f"http://127.0.0.1:{self.ollama_port}"
             note += ", and a stand-in for Ollama"

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from actors.sessions.archive.container import Readable
 
 NAME = "SHA256SUMS"
 _BLOCK = 1024 * 1024
@@ -20,7 +22,7 @@ _ESCAPED = re.compile(r"\\([\\nr])")
 _PLAIN = {"\\": "\\", "n": "\n", "r": "\r"}
 
 
-def digest(stream: IO[bytes]) -> str:
+def digest(stream: Readable) -> str:
     """SHA-256 of what is left of a stream, in hexadecimal."""
     sha256 = hashlib.sha256()
     while block := stream.read(_BLOCK):

@@ -9,7 +9,7 @@ import io
 import lzma
 import tarfile
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from actors.sessions.archive import checksums
 from actors.sessions.archive.errors import ArchiveDamaged
@@ -21,13 +21,32 @@ if TYPE_CHECKING:
 _UNREADABLE = (tarfile.TarError, lzma.LZMAError, EOFError, ValueError)
 
 
+class Readable(Protocol):
+    """What is needed of a file."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        ...
+
+
 class Content(NamedTuple):
     """A file to be archived, or as it comes out of an archive; the stream is good until the next one is asked for."""
 
     name: str
     size: int
     modified: float
-    stream: IO[bytes]
+    stream: Readable
+
+
+class _Guarded:
+    """A member's content; what is wrong with the archive around it comes out as our own error."""
+
+    def __init__(self, path: Path, stream: Readable) -> None:
+        self._path, self._stream = path, stream
+
+    def read(self, size: int = -1, /) -> bytes:
+        with _errors(self._path):
+            return self._stream.read(size)
 
 
 def write(path: Path, digests: Mapping[str, str], contents: Iterable[Content], preset: int) -> None:
@@ -59,7 +78,12 @@ def _add(tar: tarfile.TarFile, content: Content) -> None:
     info = tarfile.TarInfo(content.name)
     info.size, info.mtime, info.mode = content.size, content.modified, 0o600
     tar.addfile(info, content.stream)
-    tar.members.clear()  # which tarfile keeps for look-ups that nobody does
+    _forget(tar)
+
+
+def _forget(tar: tarfile.TarFile) -> None:
+    """Drop what tarfile remembers of members, for look-ups that nobody does: about 1 kB for each."""
+    tar.members.clear()  # type: ignore[attr-defined] # not in typeshed
 
 
 def read(path: Path) -> Iterator[Content]:
@@ -93,7 +117,10 @@ def verify(path: Path, digests: Mapping[str, str]) -> None:
     for content in read(path):
         expected, found = left.pop(content.name, None), checksums.digest(content.stream)
         if expected != found:
-            raise ArchiveDamaged(f"{path}: {content.name} has SHA-256 {found}, expected is {expected}")
+            raise ArchiveDamaged(
+                f"{path}: {content.name} has SHA-256 {found}, expected is {expected}; it changed while it was read, or "
+                "its source is damaged"
+            )
     if left:
         raise ArchiveDamaged(f"{path}: {len(left)} files are missing, the first is {min(left)}")
 
@@ -107,19 +134,25 @@ def _read_checksums(path: Path, members: Iterator[Content]) -> dict[str, str]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Iterator[Content]]:
+    with _errors(path), lzma.open(path, "rb") as xz, tarfile.open(fileobj=xz, mode="r|") as tar:
+        yield _members(path, tar)
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
     try:
-        with lzma.open(path, "rb") as xz, tarfile.open(fileobj=xz, mode="r|") as tar:
-            yield _members(tar)
+        yield
     except _UNREADABLE as error:
         raise ArchiveDamaged(
-            f"{path} cannot be read: {error}; move it elsewhere, its originals are archived anew"
+            f"{path} cannot be read: {error}; move it elsewhere, and those of its originals that are still there are "
+            "archived anew"
         ) from error
 
 
-def _members(tar: tarfile.TarFile) -> Iterator[Content]:
+def _members(path: Path, tar: tarfile.TarFile) -> Iterator[Content]:
     while (info := tar.next()) is not None:
         stream = tar.extractfile(info)
         if stream is None:
-            raise ArchiveDamaged(f"{tar.name}: {info.name} is no file")
-        yield Content(info.name, info.size, info.mtime, stream)
-        tar.members.clear()  # which tarfile keeps for look-ups that nobody does
+            raise ArchiveDamaged(f"{path}: {info.name} is no file; move the archive elsewhere")
+        yield Content(info.name, info.size, info.mtime, _Guarded(path, stream))
+        _forget(tar)

@@ -124,7 +124,7 @@ def _target(period: Period, archives: Archives, now: datetime, retention: Retent
     """The home of a period's days; where an archive that is there covers more than that home, it is the home."""
     wanted = max(period, home(period.first, now, retention), key=lambda each: each.level)
     covering = [each for level in Level if (each := Period.of(level, period.first)) in archives]
-    return max(wanted, *covering, key=lambda each: each.level)
+    return max([wanted, *covering], key=lambda each: each.level)
 
 
 def _missing(

@@ -236,7 +236,7 @@ def allow_connections(url: str, *, allowed: bool) -> None:
     with engine.connect() as connection:
         connection.exec_driver_sql(f"alter database {name} allow_connections {allowed}")
         if not allowed:
-            ending = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"  # noqa: S608 - ours
+            ending = f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
             connection.exec_driver_sql(ending)
 
 

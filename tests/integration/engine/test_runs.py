@@ -373,7 +373,8 @@ def test_a_job_in_this_process_is_recorded_like_any_other(board: Board) -> None:
     ]
 
 
-def test_listing_filters_and_finds_by_prefix(board: Board) -> None:
+@pytest.mark.usefixtures("board")
+def test_listing_filters_and_finds_by_prefix() -> None:
     @job("alpha", durable=True)
     def alpha() -> None: ...
 

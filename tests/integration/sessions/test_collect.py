@@ -191,6 +191,14 @@ def test_a_file_moved_to_another_folder_is_not_doubled(sessions_home: Path) -> N
     assert texts() == ["0"]
 
 
+def test_one_session_in_two_folders_of_one_pass_is_one_session(sessions_home: Path) -> None:
+    append(session_file(sessions_home), said(0), b'{"type":"summary","summary":"Title","leafUuid":"x"}')
+    append(session_file(sessions_home, SESSION, "-elsewhere"), said(0), said(1))
+    counts = collect()
+    assert (counts["messages_inserted"], counts["duplicates"]) == (3, 1)
+    assert query("select meta->>'title', message_count from sessions.sessions") == [("Title", 3)]
+
+
 def test_subagents_and_continuations_are_linked(sessions_home: Path) -> None:
     write_sessions(sessions_home, Plan(sessions=50, messages=100, mix={"claude": 1}))
     collect()

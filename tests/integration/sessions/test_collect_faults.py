@@ -121,7 +121,6 @@ def test_any_text_comes_back_as_it_was_written(sessions_home: Path, words: list[
 def test_a_project_that_postgres_refuses_costs_only_its_own_messages(sessions_home: Path, constraint: str) -> None:
     query(f"alter table sessions.projects add {constraint}")
     append(session_file(sessions_home), *(claude_line(SESSION, number, "x") for number in range(3)))
-    append(folders(sessions_home)["claude"].parent.parent / "seen.txt", b"not ours")
     path = folders(sessions_home)["codex"] / "history.jsonl"
     path.parent.mkdir(parents=True)
     append(path, b'{"session_id":"new","ts":1767607200,"text":"hi"}')
