@@ -28,7 +28,11 @@ def commands_page() -> str:
     """The text of the page."""
     root = typer.main.get_command(app)
     context = typer.Context(root, info_name="callboard")
-    parts = [_INTRODUCTION, "## Exit codes", table(["Code", "Meaning"], ([str(code.value), code.meaning] for code in Exit))]
+    parts = [
+        _INTRODUCTION,
+        "## Exit codes",
+        table(["Code", "Meaning"], ([str(code.value), code.meaning] for code in Exit)),
+    ]
     assert isinstance(root, TyperGroup)  # noqa: S101 - for the type checker
     for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
         parts.append(f"## {section}")
@@ -37,7 +41,9 @@ def commands_page() -> str:
                 command = root.get_command(context, name)
                 assert command is not None  # noqa: S101 - the table names it
                 parts += _describe(command, context, name)
-    parts.append("`python -m actors JOB [--arg KEY=VALUE]...` does what `callboard run JOB` does, with the same exit codes.")
+    parts.append(
+        "`python -m actors JOB [--arg KEY=VALUE]...` does what `callboard run JOB` does, with the same exit codes."
+    )
     return page("Commands", "python -m cli.docs", parts)
 
 

@@ -46,7 +46,10 @@ def _rows(kind: type[BaseSettings]) -> Iterator[list[str]]:
 
 def _value(field: FieldInfo) -> str:
     bounds = [
-        f"{word} {getattr(limit, name)}" for limit in field.metadata for name, word in _BOUNDS.items() if hasattr(limit, name)
+        f"{word} {getattr(limit, name)}"
+        for limit in field.metadata
+        for name, word in _BOUNDS.items()
+        if hasattr(limit, name)
     ]
     return ", ".join([_type(field.annotation), *bounds])
 

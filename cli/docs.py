@@ -33,7 +33,9 @@ def _says(path: Path, text: str) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the pages, or with `--check` say which are outdated; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m cli.docs", description="Build the reference pages of the commands.")
+    parser = argparse.ArgumentParser(
+        prog="python -m cli.docs", description="Build the reference pages of the commands."
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is outdated")
     if parser.parse_args(argv).check:
         old = outdated()

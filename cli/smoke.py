@@ -21,6 +21,7 @@ from cli._smoke import Smoke, Verdict
 
 app = application()
 
+
 @app.command()
 def smoke(
     *,
@@ -76,7 +77,6 @@ _COLUMNS = (
     Column("took", lambda row: "" if row["seconds"] is None else _times.span(row["seconds"]), keep=True),
     Column("counts or error", _summary),
 )
-
 
 
 def _report(verdicts: list[Verdict], *, as_json: bool) -> None:

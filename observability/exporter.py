@@ -6,6 +6,7 @@ Nothing is kept between two scrapes. A source that is down loses its series inst
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -28,6 +29,8 @@ __all__ = ["StateCollector", "read_source", "state_registry"]
 _log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
+# Postgres gives sums and averages as Decimal.
+_NUMBERS = (int, float, Decimal)
 _SOURCE_UP = PREFIX + "exporter_source_up"
 _COLLECT_DURATION = PREFIX + "exporter_collect_duration_seconds"
 _FAMILIES: Mapping[str, type[CounterMetricFamily | GaugeMetricFamily]] = {
@@ -115,7 +118,7 @@ def _family(metric: Metric) -> Family:
 def _add(family: Family, labels: tuple[str, ...], value: Value) -> None:
     if isinstance(family, HistogramMetricFamily) and isinstance(value, RunDurations):
         family.add_metric(labels, _buckets(value), value.total_seconds)
-    elif isinstance(family, CounterMetricFamily | GaugeMetricFamily) and isinstance(value, int | float):
+    elif isinstance(family, CounterMetricFamily | GaugeMetricFamily) and isinstance(value, _NUMBERS):
         family.add_metric(labels, float(value))
     elif value is not None:
         raise TypeError(f"{family.name}: {value!r} is no value of a {family.type}: give a number or RunDurations")

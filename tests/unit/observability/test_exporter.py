@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -263,6 +264,12 @@ def test_a_source_that_is_not_told_of_is_down() -> None:
     found = series(lambda: replace(SNAPSHOT, sources={BROKER: UP}))
     assert value(found, "exporter_source_up", source=POSTGRES) == 0
     assert "callboard_attempts_total" not in names(found)
+
+
+def test_decimals_of_postgres_are_numbers() -> None:
+    facts = replace(SNAPSHOT.schedules[0], last_duration_seconds=Decimal("1.25"))  # type: ignore[arg-type]  # as read
+    found = series(lambda: replace(SNAPSHOT, schedules=(facts,)))
+    assert value(found, "schedule_last_duration_seconds", schedule="collect", actor="collect_all") == 1.25
 
 
 def test_what_is_not_known_has_no_series() -> None:
