@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -11,6 +12,7 @@ from callboard.outcome import Cancelled, Completed, Failed, Interrupted, Outcome
 
 if TYPE_CHECKING:
     from callboard.ledger.facts import RunFacts
+    from callboard.outcome import Failure
     from callboard.run import Run
     from callboard.spec import JobSpec
 
@@ -27,8 +29,17 @@ _STATUS: dict[type[Outcome], str] = {
 
 def started(run: Run, spec: JobSpec) -> None:
     """An attempt begins."""
-    _log(spec.log_level, "job.started", job=run.job, trigger=run.trigger, attempt=run.attempt, id=run.display_id,
-         scheduled_for=run.scheduled_for, missed=run.missed or None)  # fmt: skip
+    _log(
+        spec.log_level,
+        "job.started",
+        job=run.job,
+        trigger=run.trigger,
+        attempt=run.attempt,
+        id=run.display_id,
+        started_at=datetime.now(UTC),
+        scheduled_for=run.scheduled_for,
+        missed=run.missed or None,
+    )
 
 
 def finished(
@@ -57,16 +68,15 @@ def _ending(outcome: Outcome | Refused, *, fenced: bool) -> dict[str, Any]:
             status = "dead_letter" if reason == "poison" else "skipped"
             return {"status": status, "reason": f"{reason} {detail}".strip()}
         case Retry(failure, delay):
-            return {
-                "status": "retry",
-                "error_type": failure.error_type,
-                "error": failure.error,
-                "retry_in": round(delay, 1),
-            }
+            return {"status": "retry", "retry_in": round(delay, 1), **_error(failure)}
         case Failed(failure, reason):
-            return {"status": "dead_letter", "error_type": failure.error_type, "error": failure.error, "reason": reason}
+            return {"status": "dead_letter", "reason": reason, **_error(failure)}
         case _:
             return {"status": _STATUS[type(outcome)]}
+
+
+def _error(failure: Failure) -> dict[str, str]:
+    return {"error_type": failure.error_type, "error": failure.error, "stack": failure.traceback}
 
 
 def _log(level: str, event: str, **fields: object) -> None:

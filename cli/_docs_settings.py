@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _INTRODUCTION = (
     "Everything is set by environment variables, read once when a process starts; nothing else is read. `callboard "
-    "check` tells of values that do not fit and of variables that nothing reads. Durations are in seconds, sizes in bytes, "
-    "lists are comma separated."
+    "check` tells of values that do not fit and of variables that nothing reads. Durations are in seconds, sizes in "
+    "bytes, lists are comma separated."
 )
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", tuple: "list"}

@@ -20,8 +20,10 @@ _log = structlog.get_logger(__name__)
 @app.command()
 def exporter(
     *,
-    host: Annotated[str | None, typer.Option(help="Address to listen on; else CALLBOARD_EXPORTER_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Address to listen on; else CALLBOARD_EXPORTER_HOST.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Port; 0: any free one.")] = None,
 ) -> None:
     """Serve metrics for Prometheus."""
     configure_logs("exporter")

@@ -50,13 +50,17 @@ _EMPTY = "No run fits. `callboard jobs` lists what can run; `callboard trigger J
 @app.command()
 def runs(
     *,
-    job: Annotated[str | None, typer.Option(help="Only runs of this job; * stands for anything.")] = None,
-    state_: Annotated[
-        str | None, typer.Option("--state", help=f"Only runs in this state: {', '.join(STATES)}.")
+    job: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Only runs of this job; * stands for anything.")
     ] = None,
-    queue: Annotated[str | None, typer.Option(help="Only runs of this queue.")] = None,
-    trigger: Annotated[str | None, typer.Option(help="Only runs asked for so, e.g. schedule, cli, 'replay:*'.")] = None,
-    correlation: Annotated[str | None, typer.Option(help="Only runs with this correlation id.")] = None,
+    state_: Annotated[
+        str | None, typer.Option("--state", metavar="STATE", help=f"Only runs in this state: {', '.join(STATES)}.")
+    ] = None,
+    queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="Only runs of this queue.")] = None,
+    trigger: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Only runs asked for so, e.g. schedule, cli, 'replay:*'.")
+    ] = None,
+    correlation: Annotated[str | None, typer.Option(metavar="ID", help="Only runs with this correlation id.")] = None,
     since: Annotated[
         str | None, typer.Option(metavar="AGE", help="Only runs created within this age, e.g. 2h.")
     ] = None,

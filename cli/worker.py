@@ -24,11 +24,14 @@ _GOODBYE_SECONDS = 4.0
 def worker(
     *,
     processes: Annotated[
-        int | None, typer.Option("--processes", "-p", min=1, max=256, help="Worker processes.")
+        int | None, typer.Option("--processes", "-p", metavar="N", min=1, max=256, help="Worker processes.")
     ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", "-t", min=1, max=256, help="Threads of each.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", "-t", metavar="N", min=1, max=256, help="Threads of each.")
+    ] = None,
     queue: Annotated[
-        list[str] | None, typer.Option("--queue", "-q", help="Work on this queue only. May be repeated.")
+        list[str] | None,
+        typer.Option("--queue", "-q", metavar="QUEUE", help="Work on this queue only. May be repeated."),
     ] = None,
 ) -> None:
     """Run worker processes that do the jobs.

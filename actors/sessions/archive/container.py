@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+_BLOCK = 1024 * 1024
 _UNREADABLE = (tarfile.TarError, lzma.LZMAError, EOFError, ValueError)
 
 
@@ -135,7 +136,7 @@ def _read_checksums(path: Path, members: Iterator[Content]) -> dict[str, str]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Iterator[Content]]:
     with _errors(path), lzma.open(path, "rb") as xz, tarfile.open(fileobj=xz, mode="r|") as tar:
-        yield _members(path, tar)
+        yield _members(path, tar, xz)
 
 
 @contextmanager
@@ -149,10 +150,12 @@ def _errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _members(path: Path, tar: tarfile.TarFile) -> Iterator[Content]:
+def _members(path: Path, tar: tarfile.TarFile, xz: Readable) -> Iterator[Content]:
     while (info := tar.next()) is not None:
         stream = tar.extractfile(info)
         if stream is None:
             raise ArchiveDamaged(f"{path}: {info.name} is no file; move the archive elsewhere")
         yield Content(info.name, info.size, info.mtime, _Guarded(path, stream))
         _forget(tar)
+    while xz.read(_BLOCK):  # what follows the last member: padding, and the checks of xz itself
+        pass

@@ -60,6 +60,8 @@ def test_other_keys_hide_nothing(key: str) -> None:
         ("postgresql://user:pw@host/db", "postgresql://user:[redacted]@host/db"),
         ("postgresql+psycopg://user:p@ss@host:5432/db?x=1", "postgresql+psycopg://user:[redacted]@host:5432/db?x=1"),
         ("amqp://user:pa/ss@host", "amqp://user:[redacted]@host"),
+        ("postgresql://token:pw@host/db", "postgresql://token:[redacted]@host/db"),
+        ("amqp://b:/@@host", "amqp://b:[redacted]@host"),
         ("redis://:pw@localhost:6379/0", "redis://:[redacted]@localhost:6379/0"),
         ("http://localhost:8080/a?mail=x@example.org", "http://localhost:8080/a?mail=x@example.org"),
         ("GET https://h/v1?api_key=abc&page=2 failed", "GET https://h/v1?api_key=[redacted]&page=2 failed"),

@@ -163,6 +163,7 @@ events = st.lists(
         st.lists(names, max_size=1),  # originals that a person deletes
         st.booleans(),  # whether the run dies in its last step, after the rename
     ),
+    min_size=8,
     max_size=60,
 )
 
@@ -191,6 +192,7 @@ def test_two_years_with_a_file_a_day() -> None:
     for day in range(365 * 2):
         now = START + timedelta(days=day)
         disk.files["p", f"{day}.jsonl"] = now
+        disk.files.pop(("p", f"{day - 60}.jsonl"), None)
         disk.run(now)
     check(disk, now)
     check_retention(disk, now)

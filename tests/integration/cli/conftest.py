@@ -1,0 +1,122 @@
+"""The command line on the servers of the test session: in this process where that will do, in its own where not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dramatiq.broker
+import pytest
+
+from actors.sessions.settings import get_sessions_settings
+from callboard import make_broker
+from callboard.ledger.database import dispose, transaction
+from callboard.settings import get_settings
+from cli import execute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parent.parent.parent.parent
+JOBS = "tests.integration.cli.board_jobs"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Board:
+    """Runs commands on a board of the test's own."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+        self._capsys = capsys
+        self.folder = folder
+
+    def __call__(self, *argv: str) -> Answer:
+        """Run one command line here, as a fresh process would: nothing is kept from the one before."""
+        forget()
+        self._capsys.readouterr()
+        code = execute(argv)
+        said = self._capsys.readouterr()
+        return Answer(code, said.out, said.err)
+
+    @staticmethod
+    def start(*argv: str, **options: object) -> subprocess.Popen[str]:
+        """Start `callboard <argv>` in a process of its own, with this test's variables."""
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return] # options of Popen
+            [sys.executable, "-m", "cli", *argv],
+            cwd=ROOT,
+            env=os.environ.copy(),
+            text=True,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
+        )
+
+
+def forget() -> None:
+    """Drop what a process keeps: settings, connections, and the broker with its jobs."""
+    dispose()
+    get_settings.cache_clear()
+    get_sessions_settings.cache_clear()
+    sys.modules.pop(JOBS, None)
+    dramatiq.broker.global_broker = make_broker()
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """No variable of ours but a home folder; afterwards everything in this process is as it was."""
+    for name in [name for name in os.environ if name.startswith("CALLBOARD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CALLBOARD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("BOARD_JOBS_FOLDER", str(tmp_path))
+    monkeypatch.setenv("CALLBOARD_ACTORS", JOBS)
+    monkeypatch.setattr(dramatiq.broker, "global_broker", None)
+    yield tmp_path
+    forget()
+
+
+@pytest.fixture
+def board(
+    clean_environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    postgres_url: str,
+    broker_url: str,
+    capsys: pytest.CaptureFixture[str],
+) -> Board:
+    """The command line on a fresh database and an empty broker."""
+    monkeypatch.setenv("CALLBOARD_DATABASE_URL", postgres_url)
+    monkeypatch.setenv("CALLBOARD_BROKER_URL", broker_url)
+    return Board(capsys, clean_environment)
+
+
+@pytest.fixture
+def worker(board: Board) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts one worker process; it is stopped after the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*options: str) -> subprocess.Popen[str]:
+        with (board.folder / "worker.log").open("ab") as log:
+            started.append(board.start("worker-process", "--threads", "2", *options, stdout=log, stderr=log))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(15)
+
+
+def state_of(run_id: str) -> str:
+    """The state of a run, from the ledger."""
+    from callboard.ledger import listing  # noqa: PLC0415 - beside its only use
+
+    with transaction() as connection:
+        return str(listing.run(connection, run_id)["state"])
