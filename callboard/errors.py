@@ -9,7 +9,9 @@ CallboardError
 |   +-- CadenceError           a cadence is malformed, or never fires
 +-- ArgumentsError           a job was sent arguments that its function does not take (also a TypeError)
 +-- DuplicateRun             the job is already pending or running for that scope (also Dramatiq's MiddlewareError)
-+-- LedgerUnavailable        Postgres cannot be reached, so nothing can be promised
++-- LedgerUnavailable        Postgres cannot be reached, so nothing can be promised (also a MiddlewareError)
++-- EmbeddedError            an embedded server cannot be started or stopped (callboard.embedded)
+|   +-- HomeInUseError         another process owns the servers of that folder (callboard.embedded)
 +-- NotFound                 no job, run or dead letter of that name or id
 +-- ReplayRefused            the dead letter was replayed or discarded before
 """
@@ -86,7 +88,7 @@ class DuplicateRun(CallboardError, MiddlewareError):  # noqa: N818 - callers rea
         )
 
 
-class LedgerUnavailable(CallboardError):  # noqa: N818 - a state of the ledger, named as such
+class LedgerUnavailable(CallboardError, MiddlewareError):  # noqa: N818 - a state of the ledger, named as such
     """Postgres cannot be reached; the message stays with the broker."""
 
 

@@ -23,6 +23,7 @@ class Fault:
     reset: bool = False  #: break the connection without an answer
     malformed: bool = False  #: cut the right answer off in the middle
     dimensions: int = 0  #: answer with vectors of this length
+    answer: object = None  #: answer with this JSON document
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Fault:

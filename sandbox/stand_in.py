@@ -161,6 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
             return stand_in.control(self.command, self.path, body)
         if fault.status:
             raise ApiError(fault.status, f"planted fault {fault.status}")
+        if fault.answer is not None:
+            return fault.answer
         return stand_in.answer(self.command, self.path, body, fault)
 
     def _send(self, status: int, body: bytes, fault: Fault) -> None:

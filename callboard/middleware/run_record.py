@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from callboard import dispatch
 from callboard.envelope import KEY, delivery_id, facts_of
+from callboard.errors import LedgerUnavailable
 from callboard.failures import Kind
 from callboard.heart import Heart
 from callboard.journal import finished, started
@@ -99,6 +100,7 @@ class RunRecord(Middleware):
 
         Raises:
             DuplicateRun: The job is single, and a run is already pending or running; nothing is sent.
+            LedgerUnavailable: The ledger did not take the run; nothing is sent.
         """
         envelope = message.options[KEY]
         if "scheduled_at" in message.options:  # sent by the stock periodiq command
@@ -111,8 +113,14 @@ class RunRecord(Middleware):
         self._insert(message, spec_of(actor))
 
     def _insert(self, message: Message[Any], spec: JobSpec) -> None:
-        with transaction() as connection:
-            dispatch.insert(connection, message, spec)
+        try:
+            with transaction() as connection:
+                dispatch.insert(connection, message, spec)
+        except (SQLAlchemyError, LookupError) as error:
+            told = str(error).partition("\n")[0]
+            raise LedgerUnavailable(
+                f"Job {spec.name!r} is durable and the ledger did not take its run: {told}"
+            ) from error
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Begin the attempt, or skip a message that must not run.

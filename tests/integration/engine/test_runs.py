@@ -18,6 +18,7 @@ from callboard import (
     Backoff,
     Delays,
     DuplicateRun,
+    LedgerUnavailable,
     NoRetry,
     NotFound,
     Run,
@@ -135,6 +136,16 @@ def test_a_durable_run_is_in_the_ledger_before_it_is_in_the_broker(board: Board)
     with board.worker():
         eventually(lambda: state_of(board, message) == "completed")
     assert board.one("select payload is null from board.runs")
+
+
+def test_a_durable_run_is_not_sent_when_the_ledger_does_not_take_it(board: Board) -> None:
+    @job("sync", durable=True)
+    def sync() -> None: ...
+
+    board.execute("alter table board.runs add constraint closed check (false) not valid")
+    with pytest.raises(LedgerUnavailable, match="'sync' is durable and the ledger did not take its run"):
+        sync.send()
+    assert board.broker.depths(["default"])["default"].ready == 0
 
 
 def test_overlap_is_refused_with_the_run_that_is_there(board: Board) -> None:

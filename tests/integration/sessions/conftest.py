@@ -9,6 +9,7 @@ import pytest
 from actors.sessions.settings import get_sessions_settings
 from callboard import get_settings
 from callboard.ledger import database
+from sandbox.ollama import OllamaStandIn
 from sandbox.session_files import environment
 
 if TYPE_CHECKING:
@@ -25,6 +26,16 @@ def sessions_home(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     _forget_settings()
     yield tmp_path
     _forget_settings()
+
+
+@pytest.fixture
+def ollama(sessions_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OllamaStandIn]:
+    """The stand-in for Ollama that the catalogue talks to."""
+    del sessions_home
+    with OllamaStandIn() as stand_in:
+        monkeypatch.setenv("CALLBOARD_SESSIONS_OLLAMA_URL", stand_in.url)
+        get_sessions_settings.cache_clear()
+        yield stand_in
 
 
 def _forget_settings() -> None:

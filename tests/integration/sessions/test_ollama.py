@@ -118,15 +118,15 @@ def test_what_ollama_asks_us_to_wait_reaches_the_engine(stand_in: OllamaStandIn,
     ],
 )
 def test_an_answer_of_another_shape_is_not_taken(
-    client: OllamaClient, monkeypatch: pytest.MonkeyPatch, answer: object, kind: type[Exception], complaint: str
+    stand_in: OllamaStandIn, client: OllamaClient, answer: object, kind: type[Exception], complaint: str
 ) -> None:
-    monkeypatch.setattr(OllamaStandIn, "_embed", lambda *_: answer)
+    stand_in.fail(answer=answer)
     with pytest.raises(kind, match=complaint):
         client.embed(["x"])
 
 
-def test_tags_of_another_shape_are_not_taken(client: OllamaClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OllamaStandIn, "answer", lambda *_: {"models": [{}]})
+def test_tags_of_another_shape_are_not_taken(stand_in: OllamaStandIn, client: OllamaClient) -> None:
+    stand_in.fail(answer={"models": [{}]})
     with pytest.raises(TransientError, match="something else than a list of models"):
         client.require_model()
 
