@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from callboard.job import Job
-    from callboard.ledger.facts import RunFacts, Started
+    from callboard.ledger.facts import RunFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _run(job: Job[Any, Any], kwargs: dict[str, Any], facts: RunFacts, recorder: 
     answer = recorder.start(facts)
     if isinstance(answer, Refused):  # somebody cancelled it between the two transactions
         return InlineResult(facts.id, Cancelled(answer.reason), 0, {}, {})
-    run = _run_of(facts, answer)
+    run = Run.begin(facts, answer)
     enter_run(run)
     heart.watch(run)
     started(run, job.spec)
@@ -86,18 +86,3 @@ def _call(job: Job[Any, Any], kwargs: dict[str, Any], run: Run, facts: RunFacts)
     except Exception as error:  # noqa: BLE001 - the run's outcome, whatever it is
         return Failed(Failure.of(error, job=job.spec.name, scope=facts.scope), "run in process, not retried")
     return Cancelled("the job returned early") if run.cancel_was_seen else Completed()
-
-
-def _run_of(facts: RunFacts, answer: Started) -> Run:
-    return Run(
-        job=facts.job,
-        id=facts.id,
-        created_at=facts.created_at,
-        queue=facts.queue,
-        trigger=facts.trigger,
-        correlation_id=facts.correlation_id,
-        attempt=answer.attempt,
-        scope=facts.scope,
-        token=answer.token,
-        display_id=str(facts.id),
-    )

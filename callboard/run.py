@@ -7,10 +7,13 @@ from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import structlog
+
+if TYPE_CHECKING:
+    from callboard.ledger.facts import RunFacts, Started
 
 
 def new_correlation_id() -> str:
@@ -20,7 +23,10 @@ def new_correlation_id() -> str:
 
 @dataclass(eq=False)
 class Run:
-    """One execution of a job, as its function sees it. Thread-safe: a job may report from threads of its own."""
+    """One execution of a job, as its function sees it. Thread-safe: a job may report from threads of its own.
+
+    `display_id` is what `id=` of a task's log line shows: the scope, else a plain first argument, else the run's id.
+    """
 
     job: str
     id: UUID = field(default_factory=uuid4)
@@ -40,6 +46,26 @@ class Run:
     _cancel: threading.Event = field(default_factory=threading.Event)
     _cancel_seen: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def begin(cls, facts: RunFacts, started: Started) -> Run:
+        """The run of an attempt that the ledger let start."""
+        first = next(iter(facts.args.values()), None)
+        plain = str(first) if isinstance(first, str | int) else str(facts.id)
+        return cls(
+            job=facts.job,
+            id=facts.id,
+            created_at=facts.created_at,
+            queue=facts.queue,
+            trigger=facts.trigger,
+            correlation_id=facts.correlation_id,
+            attempt=started.attempt,
+            scheduled_for=facts.scheduled_for,
+            missed=facts.missed,
+            scope=facts.scope,
+            token=started.token,
+            display_id=facts.scope or plain,
+        )
 
     def count(self, **numbers: int) -> None:
         """Add to the run's counts, e.g. `count(scanned=842, summarised=37)`; they add up over calls."""

@@ -134,7 +134,7 @@ class RunRecord(Middleware):
         if isinstance(answer, Refused):
             message.settlement = self._turn_away(message, facts, answer)  # type: ignore[attr-defined]  # ours
             raise SkipMessage(answer.reason)
-        run = _run_of(facts, answer)
+        run = Run.begin(facts, answer)
         message.execution = Execution(spec, facts, answer, run)  # type: ignore[attr-defined]  # ours, see _execution
         enter_run(run)
         if self._heart is not None:
@@ -228,29 +228,6 @@ class RunRecord(Middleware):
             # What the run reported cannot be written; the run itself must still end.
             logger.exception("ledger.report_refused", error=str(error).partition("\n")[0])
             return self._recorder.finish(execution.facts, execution.started, outcome, Report(), delivery=delivery)
-
-
-def _run_of(facts: RunFacts, started_: Started) -> Run:
-    return Run(
-        job=facts.job,
-        id=facts.id,
-        created_at=facts.created_at,
-        queue=facts.queue,
-        trigger=facts.trigger,
-        correlation_id=facts.correlation_id,
-        attempt=started_.attempt,
-        scheduled_for=facts.scheduled_for,
-        missed=facts.missed,
-        scope=facts.scope,
-        token=started_.token,
-        display_id=_display_id(facts),
-    )
-
-
-def _display_id(facts: RunFacts) -> str:
-    """What the `id=` of a task's log line shows: the scope, else a plain first argument, else the run's id."""
-    first = next(iter(facts.args.values()), None)
-    return facts.scope or (str(first) if isinstance(first, str | int) else str(facts.id))
 
 
 def _skipped(execution: Execution, *, failed: bool) -> Outcome:
