@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from structlog.contextvars import bind_contextvars, unbind_contextvars
+
 from callboard.dispatch import insert, message_for
 from callboard.heart import Heart
 from callboard.journal import finished, started
@@ -63,6 +65,7 @@ def _run(job: Job[Any, Any], kwargs: dict[str, Any], facts: RunFacts, recorder: 
         return InlineResult(facts.id, Cancelled(answer.reason), 0, {}, {})
     run = Run.begin(facts, answer)
     enter_run(run)
+    bind_contextvars(correlation_id=run.correlation_id, run_id=str(run.id), job=run.job, queue=run.queue)
     heart.watch(run)
     started(run, job.spec)
     began = time.perf_counter()
@@ -76,6 +79,7 @@ def _run(job: Job[Any, Any], kwargs: dict[str, Any], facts: RunFacts, recorder: 
     finally:
         heart.unwatch(run)
         enter_run(None)
+        unbind_contextvars("correlation_id", "run_id", "job", "queue")
 
 
 def _call(job: Job[Any, Any], kwargs: dict[str, Any], run: Run, facts: RunFacts) -> Outcome:

@@ -59,7 +59,7 @@ where id = :id and created_at = :created_at and state = 'running' and token = :t
 _FINISH = text("""
 update board.runs
 set state = :state, finished_at = now(), token = null, payload = null, retry_at = null, reason = :reason,
-    counts = cast(:counts as jsonb), notes = cast(:notes as jsonb), progress = cast(:progress as jsonb),
+    counts = cast(:counts as json), notes = cast(:notes as json), progress = cast(:progress as jsonb),
     error_kind = :error_kind, error_type = :error_type, error = :error
 where id = :id and created_at = :created_at and state = 'running' and token = :token
 returning extract(epoch from now() - started_at) as seconds
@@ -69,7 +69,7 @@ _RETRY = text("""
 update board.runs
 set state = 'pending', token = null, retry_at = now() + make_interval(secs => :delay), reason = 'retry',
     eligible_at = now() + make_interval(secs => :delay), delivery = :delivery,
-    counts = cast(:counts as jsonb), notes = cast(:notes as jsonb), progress = cast(:progress as jsonb),
+    counts = cast(:counts as json), notes = cast(:notes as json), progress = cast(:progress as jsonb),
     error_kind = :error_kind, error_type = :error_type, error = :error
 where id = :id and created_at = :created_at and state = 'running' and token = :token
 returning extract(epoch from now() - started_at) as seconds
@@ -106,7 +106,7 @@ returning id, created_at, job, scope, state
 _CANCELLED_AMONG = text("select id from board.runs where id = any(:ids) and cancel_requested_at is not null")
 
 _SAVE_PROGRESS = text("""
-update board.runs set progress = cast(:progress as jsonb), counts = cast(:counts as jsonb)
+update board.runs set progress = cast(:progress as jsonb), counts = cast(:counts as json)
 where id = :id and created_at = :created_at and token = :token and state = 'running'
 """)
 

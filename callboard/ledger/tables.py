@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -64,8 +65,8 @@ runs = Table(
     _time("retry_at"),
     _time("cancel_requested_at"),
     Column("cancel_requested_by", Text),
-    Column("counts", JSONB),
-    Column("notes", JSONB),
+    Column("counts", JSON, comment="json, not jsonb: it keeps the order in which the job counted"),
+    Column("notes", JSON),
     Column("progress", JSONB),
     Column("notify", ARRAY(Text)),
     Column("reason", Text, comment="why the run ended as it did, or waits"),

@@ -35,8 +35,8 @@ CREATE TABLE board.dead_letters (
     PRIMARY KEY (id),
     CONSTRAINT dead_letters_state CHECK (state in ('open', 'replayed', 'discarded'))
 );
-CREATE INDEX dead_letters_open ON board.dead_letters (id) WHERE state = 'open';
 CREATE INDEX dead_letters_run ON board.dead_letters (run_id);
+CREATE INDEX dead_letters_open ON board.dead_letters (id) WHERE state = 'open';
 CREATE TABLE board.failures (
     id BIGSERIAL NOT NULL,
     run_id UUID NOT NULL,
@@ -56,8 +56,8 @@ CREATE TABLE board.failures (
     occurred_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     PRIMARY KEY (id)
 );
-CREATE INDEX failures_occurred_at ON board.failures (occurred_at);
 CREATE INDEX failures_run ON board.failures (run_id);
+CREATE INDEX failures_occurred_at ON board.failures (occurred_at);
 CREATE TABLE board.issues (
     id BIGSERIAL NOT NULL,
     fingerprint TEXT NOT NULL,
@@ -117,8 +117,8 @@ CREATE TABLE board.runs (
     retry_at TIMESTAMP WITH TIME ZONE,
     cancel_requested_at TIMESTAMP WITH TIME ZONE,
     cancel_requested_by TEXT,
-    counts JSONB,
-    notes JSONB,
+    counts JSON,
+    notes JSON,
     progress JSONB,
     notify TEXT[],
     reason TEXT,
@@ -131,8 +131,8 @@ CREATE TABLE board.runs (
 )
  PARTITION BY RANGE (created_at);
 CREATE INDEX runs_open ON board.runs (state, job) WHERE state in ('pending', 'running');
-CREATE INDEX runs_worker ON board.runs (worker_id) WHERE state = 'running';
 CREATE INDEX runs_job_created_at ON board.runs (job, created_at);
+CREATE INDEX runs_worker ON board.runs (worker_id) WHERE state = 'running';
 CREATE TABLE board.schedules (
     job TEXT NOT NULL,
     queue TEXT NOT NULL,
@@ -187,6 +187,7 @@ COMMENT ON COLUMN board.runs.args IS 'redacted, for people';
 COMMENT ON COLUMN board.runs.payload IS 'the encoded message while a durable run is pending';
 COMMENT ON COLUMN board.runs.delivery IS 'the broker''s id of the message that will start the next attempt';
 COMMENT ON COLUMN board.runs.token IS 'fencing token of the attempt that may finish the run';
+COMMENT ON COLUMN board.runs.counts IS 'json, not jsonb: it keeps the order in which the job counted';
 COMMENT ON COLUMN board.runs.reason IS 'why the run ended as it did, or waits';
 COMMENT ON COLUMN board.runs.history IS '[{at, event, detail}] of what is not an ordinary start and finish';
 COMMENT ON COLUMN board.schedules.watermark IS 'the last due tick that was dealt with';
