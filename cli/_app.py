@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer._click.utils import PacifyFlushWrapper
 from typer.exceptions import TyperException
 
 from cli._lazy import LazyGroup
@@ -43,10 +44,12 @@ def execute(argv: Sequence[str]) -> int:
     try:
         code = command.main(args=list(argv), prog_name="callboard", standalone_mode=False)
     except TyperException as error:
-        return _usage(error)
+        return _usage(error, argv)
     except typer.Abort:
         return _complain("stopped: nothing was done.", 130)
-    except BrokenPipeError:
+    except SystemExit:
+        if not isinstance(sys.stdout, PacifyFlushWrapper):  # Typer puts it there when it meets a closed pipe
+            raise
         return _pipe_closed()
     except Exception as error:  # noqa: BLE001 - what it means is decided in one place
         line, exit_code = import_module("cli._errors").explain(error)
@@ -54,7 +57,7 @@ def execute(argv: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _usage(error: TyperException) -> int:
+def _usage(error: TyperException, argv: Sequence[str]) -> int:
     context = getattr(error, "ctx", None)
     place = context.command_path if context is not None else "callboard"
     message = error.format_message()
@@ -62,7 +65,15 @@ def _usage(error: TyperException) -> int:
         typer.echo(message, err=True)
         return error.exit_code
     hint = "" if "; " in message else f"; see `{place} --help`."
-    return _complain(message.removeprefix("Invalid value: ").rstrip(".") + hint, error.exit_code)
+    return _complain(message.removeprefix("Invalid value: ").rstrip(".") + _given(error, argv) + hint, error.exit_code)
+
+
+def _given(error: TyperException, argv: Sequence[str]) -> str:
+    """The value that an option refused; Typer's own message does not name it."""
+    for name in getattr(getattr(error, "param", None), "opts", ()):
+        if name in argv[:-1] and name.startswith("-"):
+            return f", not {argv[list(argv).index(name) + 1]!r}"
+    return ""
 
 
 def _complain(line: str, exit_code: int) -> int:

@@ -47,6 +47,12 @@ def _plainly(error: Exception) -> str:
     return str(error)
 
 
+def _system(error: Exception) -> str:
+    """Without the number that str() of an OSError begins with."""
+    reason, name = getattr(error, "strerror", None), getattr(error, "filename", None)
+    return f"{reason}: {name}" if reason and name else str(reason or error)
+
+
 def _first_argument(error: Exception) -> str:
     return str(error.args[0]) if error.args else str(error)  # str() of a LookupError may add quotes
 
@@ -92,5 +98,5 @@ _RULES: tuple[_Rule, ...] = (
     ((redis.RedisError, BrokerConnectionError), _broker_away, Exit.SERVER_AWAY),
     ((ProgrammingError, DBAPIError), _statement, Exit.FAILED),
     ((LookupError,), _first_argument, Exit.SERVER_AWAY),
-    ((OSError,), _plainly, Exit.FAILED),
+    ((OSError,), _system, Exit.FAILED),
 )

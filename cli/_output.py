@@ -101,9 +101,7 @@ def _widths(columns: Sequence[Column], filled: Sequence[Sequence[Text]], total: 
 def _text(cell: Cell) -> Text:
     """One line of it: a line break in an error message must not break the row."""
     made = Text(cell) if isinstance(cell, str) else cell.copy()
-    if "\n" in made.plain:
-        made.truncate(made.plain.index("\n"))
-    return made
+    return made.split("\n")[0] if "\n" in made.plain else made
 
 
 def show(rows: Sequence[Row], columns: Sequence[Column], *, as_json: bool, empty: str) -> None:

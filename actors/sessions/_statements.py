@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+# The planner knows nothing of the staging table: it is told to look each uuid up in the index, and not to compile.
+# Texts are kept there as they come (`external`): compressing them is the work of the table they go to.
 PREPARE = """
 set local jit = off;
-set local enable_hashjoin = off;  -- the few new uuids are to be looked up in the index, whatever the planner guesses
+set local enable_hashjoin = off;
 set local enable_mergejoin = off;
 set local work_mem = '32MB';
 create temporary table if not exists sessions_staging (
-    ordinal integer, session_id bigint, last_sequence integer, uuid uuid, type text, timestamp timestamptz, model text,
-    tool_name text, tool_call_id text, content_text text, content_full text, raw text, source text
+    ordinal integer, session_id bigint, last_sequence integer, source text, uuid uuid, type text,
+    timestamp timestamptz, model text, tool_name text, tool_call_id text,
+    content_text text storage external, content_full text storage external, raw text storage external
 ) on commit delete rows;
 delete from sessions_staging
 """

@@ -55,10 +55,9 @@ def chunk_spans(text: str, limits: ChunkLimits) -> list[Span]:
     """Where the chunks of a stripped `text` lie; a span may have white space at its ends."""
     if len(text) <= limits.longest:
         return [Span(0, len(text))] if text else []
-    spans = [span for span in _blocks(text, limits) if _weight(text, span) >= limits.shortest]
-    if spans:
-        return spans
-    return [span for span in _by_length(text, Span(0, len(text)), limits) if _weight(text, span)]
+    whole = Span(0, len(text))
+    kept = [block for block in _blocks(text, limits) if _weight(text, block) >= limits.shortest] or [whole]
+    return [piece for block in kept for piece in _by_length(text, block, limits) if _weight(text, piece)]
 
 
 def _weight(text: str, span: Span) -> int:
@@ -66,8 +65,12 @@ def _weight(text: str, span: Span) -> int:
 
 
 def _blocks(text: str, limits: ChunkLimits) -> Iterator[Span]:
+    """Fenced code, and paragraphs gathered up to the longest chunk; one that is longer by itself is not yet cut."""
     for is_code, block in _code_and_text(text):
-        yield from _by_length(text, block, limits) if is_code else _by_paragraph(text, block, limits)
+        if is_code:
+            yield block
+        else:
+            yield from _by_paragraph(text, block, limits)
 
 
 def _code_and_text(text: str) -> Iterator[tuple[bool, Span]]:
@@ -103,10 +106,10 @@ def _by_paragraph(text: str, block: Span, limits: ChunkLimits) -> Iterator[Span]
             held = Span(held.start, paragraph.end)
             continue
         if held:
-            yield from _by_length(text, held, limits)
+            yield held
         held = paragraph
     if held:
-        yield from _by_length(text, held, limits)
+        yield held
 
 
 def _paragraphs(text: str, block: Span) -> Iterator[Span]:

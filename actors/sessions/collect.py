@@ -46,6 +46,7 @@ class Writer:
     def __init__(self, settings: SessionsSettings, run: Run, thread: ThreadPoolExecutor) -> None:
         self._settings, self._run, self._thread = settings, run, thread
         self._pending: Future[Counter[str]] | None = None
+        self._withheld: set[str] = set()
 
     def write(self, batch: Batch) -> None:
         """Hand over a batch, after the one before it is committed; raises what that one raised."""
@@ -62,11 +63,11 @@ class Writer:
         keep_raw = self._settings.keep_raw
         try:
             with transaction() as connection:
-                return write_batch(connection, batch, keep_raw=keep_raw)
+                return write_batch(connection, batch, self._withheld, keep_raw=keep_raw)
         except REFUSALS:
             _log.warning("sessions.batch_refused", source=batch.source, messages=batch.messages)
         with transaction() as connection:
-            return write_piecemeal(connection, batch, keep_raw=keep_raw)
+            return write_piecemeal(connection, batch, self._withheld, keep_raw=keep_raw)
 
 
 class Collector:
@@ -97,7 +98,7 @@ class Collector:
         listing = self._list(adapter, known=bool(states))
         if listing is None:
             return
-        changed = [s for s in listing.sources if not adapter.is_unchanged(s, states.get(s.key), self._limits)]
+        changed = [source for source in listing.sources if self._is_changed(adapter, source, states.get(source.key))]
         batch = Batch(adapter.name)
         for done, source in enumerate(changed):
             if self._run.cancelled:
@@ -132,6 +133,13 @@ class Collector:
         if known:
             self._run.count(folders_missing=1)
             _log.warning("sessions.folder_missing", source=adapter.name, folder=str(adapter.root))
+
+    def _is_changed(self, adapter: Adapter, source: Source, state: FileState | None) -> bool:
+        try:
+            return not adapter.is_unchanged(source, state, self._limits)
+        except Exception:  # noqa: BLE001 - one file's fault must not stop the others; it is read, and judged there
+            _log.exception("sessions.state_unreadable", source=adapter.name, path=source.key)
+            return True
 
     def _slices(self, adapter: Adapter, source: Source, state: FileState | None) -> Iterator[Slice]:
         try:

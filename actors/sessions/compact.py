@@ -62,8 +62,10 @@ def _remove_orphans(store: VectorProcess) -> int:
 
 
 def _known(ids: Sequence[int]) -> set[int]:
+    """Those that may have vectors: after a restore an id may have gone to a message of another type."""
+    wanted = select(messages.c.id).where(messages.c.id == func.any(list(ids)), messages.c.type == "assistant")
     with transaction() as connection:
-        return set(connection.scalars(select(messages.c.id).where(messages.c.id == func.any(list(ids)))))
+        return set(connection.scalars(wanted))
 
 
 def _slices(ids: Sequence[int], size: int) -> Iterator[Sequence[int]]:

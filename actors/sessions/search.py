@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import func, select
 
 from actors.sessions.clients.ollama import OllamaClient
+from actors.sessions.pending import DONE
 from actors.sessions.settings import get_sessions_settings
 from actors.sessions.tables import messages, sessions
 from actors.sessions.vector_process import VectorProcess
@@ -44,13 +45,13 @@ def search(query: str, limit: int = 10) -> list[Found]:
 
 
 def _found(hits: list[Hit]) -> list[Found]:
-    """With what Postgres knows of the messages; one that is gone by now is left out."""
+    """With what Postgres knows of the messages; what it does not call indexed is a vector of something else."""
     ids = [hit.message_id for hit in hits]
     query = select(messages.c.id, messages.c.uuid, sessions.c.session_id).join(
         sessions, messages.c.session_id == sessions.c.id
     )
     with transaction() as connection:
-        rows = connection.execute(query.where(messages.c.id == func.any(ids))).all()
+        rows = connection.execute(query.where(messages.c.id == func.any(ids), messages.c.vector_indexed == DONE)).all()
     known = {row.id: row for row in rows}
     return [
         Found(known[hit.message_id].uuid, known[hit.message_id].session_id, hit.content, hit.distance)

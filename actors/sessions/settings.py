@@ -35,13 +35,13 @@ class SessionsSettings(BaseSettings):
         default=8 * MIB, ge=KIB, description="A longer line is skipped and counted as oversized."
     )
     max_document_bytes: int = Field(
-        default=32 * MIB, ge=KIB, description="The same for a file that is one JSON document."
+        default=16 * MIB, ge=KIB, description="The same for a file that is one JSON document."
     )
     collect_batch_messages: int = Field(
         default=5_000, ge=1, le=100_000, description="Messages written in one transaction."
     )
     collect_batch_bytes: int = Field(
-        default=8 * MIB, ge=KIB, description="Bytes of input after which a batch is written."
+        default=4 * MIB, ge=KIB, description="Bytes of input after which a batch is written."
     )
     overlap_seconds: float = Field(
         default=1800.0,

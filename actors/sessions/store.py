@@ -21,7 +21,7 @@ from actors.sessions.adapters import storable
 from actors.sessions.reader import FileState, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from sqlalchemy import Connection, TextClause
 
@@ -29,15 +29,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: What Postgres and its driver raise for a value they do not take, rather than for a server that is away.
-REFUSALS = (
-    DataError,
-    IntegrityError,
-    psycopg.DataError,
-    psycopg.IntegrityError,
-    psycopg.ProgrammingError,
-    UnicodeError,
-)
+#: What Postgres and its driver raise for a value they do not take, rather than for a server or a table that is away.
+REFUSALS = (DataError, IntegrityError, psycopg.DataError, psycopg.IntegrityError, UnicodeError)
 
 
 @dataclass
@@ -60,25 +53,42 @@ class Batch:
         return [talk for part in self.slices for talk in part.conversations]
 
 
-def write_batch(connection: Connection, batch: Batch, *, keep_raw: bool) -> Counter[str]:
+def write_batch(connection: Connection, batch: Batch, withheld: Container[str], *, keep_raw: bool) -> Counter[str]:
     """Write a batch inside the caller's transaction.
+
+    Args:
+        connection: In a transaction.
+        batch: What to write.
+        withheld: Keys of files whose state must not move on, because a message before it was refused.
+        keep_raw: Fill `messages.raw`.
 
     Returns:
         messages_inserted, messages_revised and duplicates.
+
+    Raises:
+        REFUSALS: Postgres does not take one of the values; nothing is written.
     """
     counts = _write_conversations(connection, batch.conversations(), keep_raw=keep_raw)
-    _write_files(connection, batch)
+    _write_files(connection, batch, withheld)
     return counts
 
 
-def write_piecemeal(connection: Connection, batch: Batch, *, keep_raw: bool) -> Counter[str]:
+def write_piecemeal(connection: Connection, batch: Batch, withheld: set[str], *, keep_raw: bool) -> Counter[str]:
     """Write a batch that Postgres refused, by halves, all but the messages that it refuses singly.
+
+    Their files are added to `withheld`: they are read again in the next pass, so that nothing is lost once the cause
+    is mended. What is known of them by then is left out as ever.
 
     Returns:
         The counts of `write_batch`, and messages_refused.
     """
-    counts = _write_halves(connection, batch.conversations(), keep_raw=keep_raw)
-    _write_files(connection, batch)
+    counts: Counter[str] = Counter()
+    for part in batch.slices:
+        written = _write_halves(connection, part.conversations, keep_raw=keep_raw) if part.conversations else Counter()
+        if written["messages_refused"]:
+            withheld.add(part.source.key)
+        counts += written
+    _write_files(connection, batch, withheld)
     return counts
 
 
@@ -128,7 +138,8 @@ def _merged(talks: list[Conversation]) -> list[Session]:
     for talk in talks:
         session = merged.setdefault(talk.session.session_id, talk.session)
         if session is not talk.session:
-            session.cwd = session.cwd or talk.session.cwd
+            if not session.cwd:
+                session.cwd, session.project = talk.session.cwd, talk.session.project
             session.model = talk.session.model or session.model
             session.meta |= talk.session.meta
             session.continues |= talk.session.continues
@@ -183,7 +194,7 @@ def _session_row(session: Session) -> dict[str, Any]:
     }
 
 
-def _copy(connection: Connection, rows: Iterable[str]) -> None:
+def _copy(connection: Connection, rows: Iterable[bytes]) -> None:
     cursor = connection.connection.cursor()
     with cursor.copy(sql.COPY) as copy:
         for row in rows:
@@ -201,8 +212,8 @@ def _insert(connection: Connection, talks: list[Conversation], places: dict[str,
     return Counter(messages_inserted=sum(added.values()), duplicates=known)
 
 
-def _write_files(connection: Connection, batch: Batch) -> None:
-    latest = {part.source.key: part.state for part in batch.slices}
+def _write_files(connection: Connection, batch: Batch, withheld: Container[str]) -> None:
+    latest = {part.source.key: part.state for part in batch.slices if part.source.key not in withheld}
     _execute(connection, sql.FILES, (_file_row(path, batch.source, state) for path, state in latest.items()))
 
 

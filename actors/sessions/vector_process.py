@@ -15,9 +15,10 @@ import subprocess
 import sys
 from array import array
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 import orjson
 
@@ -68,20 +69,17 @@ class VectorProcess:
     ) -> None:
         self.close()
 
-    @property
-    def pid(self) -> int:
-        """Process id of the child."""
-        return self._child.pid
-
     def close(self) -> None:
         """End the child: by the end of its input, or by force after five seconds. May be called twice."""
+        stdin, stdout = self._pipes()
+        with suppress(BrokenPipeError):  # it has died before: nothing is left to tell it
+            stdin.close()
         try:
-            self._child.communicate(timeout=_STOP_SECONDS)
+            self._child.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._child.kill()
-            self._child.communicate()
-        except ValueError:  # its pipes are closed already
             self._child.wait()
+        stdout.close()
 
     def replace(self, message_ids: Sequence[int], rows: Iterable[VectorRow]) -> None:
         """Make `rows` the only ones of these messages; repeating it after a crash in between comes to the same."""
@@ -115,9 +113,7 @@ class VectorProcess:
         self._call("compact", keep_seconds)
 
     def _call(self, name: str, *args: object) -> Any:  # noqa: ANN401 - JSON; the callers know what
-        stdin, stdout = self._child.stdin, self._child.stdout
-        if stdin is None or stdout is None:
-            raise RuntimeError("the vector process was started without pipes")
+        stdin, stdout = self._pipes()
         try:
             stdin.write(orjson.dumps({"call": name, "args": args}) + b"\n")
             stdin.flush()
@@ -127,6 +123,10 @@ class VectorProcess:
         if "error" in answer:
             raise VectorStoreError(answer["error"])
         return answer["result"]
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        """Popen was told to make both."""
+        return cast("IO[bytes]", self._child.stdin), cast("IO[bytes]", self._child.stdout)
 
 
 def _encode(vector: array[float]) -> str:

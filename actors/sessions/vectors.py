@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TABLE = "embeddings"
 _CACHE_BYTES = 16 * 1024 * 1024
+_ALWAYS_FRESH = timedelta(0)  # see what other processes wrote since the table was opened
 
 
 class VectorStoreError(Exception):
@@ -114,7 +115,7 @@ class VectorStore:
         if self._table is None:
             lancedb = _load("lancedb")
             session = lancedb.Session(_CACHE_BYTES, _CACHE_BYTES)
-            database = lancedb.connect(self._folder, session=session)
+            database = lancedb.connect(self._folder, session=session, read_consistency_interval=_ALWAYS_FRESH)
             if create:
                 self._table = database.create_table(TABLE, schema=self._schema(), exist_ok=True)
             else:

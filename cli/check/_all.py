@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 def findings() -> list[Finding]:
     """Everything that was found; no check keeps another from running."""
-    found = list(_guarded("settings", _settings.variables))
+    found = list(_guarded("settings", _settings.engine))
     settings = _settings.mended()
     use(settings.home)
     found += _guarded(
         "jobs", partial(_jobs.modules, settings)
     )  # first: jobs say which queues and connections there are
+    found += _guarded("settings", partial(_settings.unread, settings))
     found += _guarded("settings", partial(_settings.catalogues, settings))
     found += _guarded("database", partial(_database.checks, settings))
     found += _guarded("broker", partial(_broker.checks, settings))

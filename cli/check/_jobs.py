@@ -31,23 +31,23 @@ def modules(settings: Settings) -> Iterator[Finding]:
     if not settings.actors:
         yield error(_NAME, "CALLBOARD_ACTORS is empty: there is nothing to run", "name the actor modules in it.")
     for name in settings.actors:
-        before = set(all_jobs())
         try:
             load_module(name)
         except DeclarationError as failure:
             what, _, mend = str(failure).partition(";")
             yield error(_NAME, what.strip().rstrip("."), mend.strip() or f"mend {name}, and check again.")
         else:
-            yield _loaded(name, set(all_jobs()) - before)
+            yield _loaded(name)
     yield from _cadences()
 
 
-def _loaded(name: str, new: set[str]) -> Finding:
-    if not new:
+def _loaded(name: str) -> Finding:
+    declared = [job.spec.name for job in all_jobs().values() if f"{job.spec.fn.__module__}.".startswith(f"{name}.")]
+    if not declared:
         return warning(
             _NAME, f"{name} declares no job", "take it out of CALLBOARD_ACTORS, or decorate its jobs with @job."
         )
-    return ok(_NAME, f"{name} declares {', '.join(sorted(new))}")
+    return ok(_NAME, f"{name} declares {', '.join(declared)}")
 
 
 def _cadences() -> Iterator[Finding]:

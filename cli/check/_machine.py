@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import shutil
+import tempfile
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -37,13 +38,22 @@ def _home(home: Path) -> Iterator[Finding]:
     nearest = next(place for place in (home, *home.parents) if place.exists())
     if not nearest.is_dir():
         yield error(_NAME, f"CALLBOARD_HOME={home}: {nearest} is no folder", "set it to a folder of your own.")
-    elif not os.access(nearest, os.W_OK | os.X_OK):
+    elif not _may_write(nearest):
         yield error(_NAME, f"CALLBOARD_HOME={home}: {nearest} cannot be written to", "set it to a folder of your own.")
     else:
         free = shutil.disk_usage(nearest).free
         if free < _LEAST_FREE_BYTES:
             yield warning(_NAME, f"only {free // 1_000_000} MB are free at {home}", "make room, or set CALLBOARD_HOME.")
         yield ok(_NAME, f"{home} can be written to")
+
+
+def _may_write(folder: Path) -> bool:
+    """By writing: permissions say little to root, and nothing of a disk that is read-only."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _host(host: str) -> Iterator[Finding]:

@@ -25,15 +25,19 @@ if TYPE_CHECKING:
 _ANSWER_SECONDS = 2.0
 
 
-def variables() -> Iterator[Finding]:
+def engine() -> Iterator[Finding]:
     """The engine's settings; those that do not fit are taken out of this process's environment afterwards."""
     yield from _check_class(Settings)
-    classes: list[type[BaseSettings]] = [Settings, *catalogue_classes(mended())]
+
+
+def unread(settings: Settings) -> Iterator[Finding]:
+    """Variables with our prefix that neither the engine nor a catalogue reads."""
+    classes: list[type[BaseSettings]] = [Settings, *catalogue_classes(settings)]
     known = [name for settings in classes for name in _problems.variables(settings)]
-    unread = list(_problems.unknown(os.environ, known))
-    for problem in unread:
+    found = list(_problems.unknown(os.environ, known))
+    for problem in found:
         yield error("settings", problem.what, problem.mend)
-    if not unread:
+    if not found:
         yield ok("settings", "every CALLBOARD_ variable that is set is read by something")
 
 
@@ -60,7 +64,10 @@ def mended() -> Settings:
 
 
 def catalogue_classes(settings: Settings) -> list[type[BaseSettings]]:
-    """The settings classes of the actor modules: each `BaseSettings` declared in their `settings.py`."""
+    """The settings classes of the actor modules: each `BaseSettings` declared in their `settings.py`.
+
+    Load the modules first: importing one a second time, after it failed, would give another error than the true one.
+    """
     found: list[type[BaseSettings]] = []
     for name in settings.actors:
         module = _settings_module(name)

@@ -15,7 +15,7 @@ from cli._options import age, usage
 if TYPE_CHECKING:
     from callboard.ledger.dead_letters import Filter
 
-Ids = Annotated[list[int] | None, typer.Argument(metavar="ID", help="Ids of letters; or choose by the options.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of letters; or choose by the options.")]
 JobFilter = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only letters of this job.")]
 ErrorFilter = Annotated[
     str | None, typer.Option("--error", metavar="TEXT", help="Only letters whose error holds this text.")
@@ -41,7 +41,7 @@ def filter_of(**given: Any) -> Filter:  # noqa: ANN401 - the options by name, as
     return dead_letters.Filter(**given)
 
 
-def chosen(ids: list[int] | None, *, everything: bool, **given: Any) -> Filter:  # noqa: ANN401 - the options by name
+def chosen(words: list[str] | None, *, everything: bool, **given: Any) -> Filter:  # noqa: ANN401 - the options by name
     """The letters that a command shall change; never all of them by accident.
 
     Letters named by id are meant whatever became of them, so that one already settled is refused with its story.
@@ -51,6 +51,7 @@ def chosen(ids: list[int] | None, *, everything: bool, **given: Any) -> Filter: 
         NotFound: A letter of that id does not exist.
     """
     filtered = any(value is not None for value in given.values())
+    ids = [number(word) for word in words or ()]
     if bool(ids) + (filtered or everything) != 1:
         usage("choose letters by their ids, or by --job, --error, --kind, --older-than, --newer-than, or by --all")
     if not ids:
@@ -59,6 +60,17 @@ def chosen(ids: list[int] | None, *, everything: bool, **given: Any) -> Filter: 
         for letter_id in ids:
             dead_letters.get(connection, letter_id)
     return dead_letters.Filter(ids=tuple(ids), state=None)
+
+
+def number(word: str) -> int:
+    """The id that somebody wrote.
+
+    Raises:
+        typer.BadParameter: It is no number.
+    """
+    if not word.isdecimal():
+        usage(f"{word!r} is no id of a letter: `callboard dead-letters list` shows their numbers")
+    return int(word)
 
 
 def found(which: Filter) -> list[int]:

@@ -13,10 +13,11 @@ from callboard.ledger.database import transaction
 from cli import _times
 from cli._output import Row, console, pick, print_json, say, state
 from cli.dead_letters._list import KEYS
+from cli.dead_letters._select import number
 
 
 def show(
-    letter_id: Annotated[int, typer.Argument(metavar="ID", help="Id of the letter.")],
+    word: Annotated[str, typer.Argument(metavar="ID", help="Id of the letter.")],
     *,
     payload: Annotated[
         bool, typer.Option("--payload", help="Print the whole message as it was sent; secrets in it are not hidden.")
@@ -25,7 +26,7 @@ def show(
 ) -> None:
     """Show one dead letter and how it came to be."""
     with transaction() as connection:
-        letter = dead_letters.get(connection, letter_id)
+        letter = dead_letters.get(connection, number(word))
         failed = failures.of_run(connection, letter["run_id"])
     if payload:
         sys.stdout.write(bytes(letter["payload"]).decode(errors="replace") + "\n")

@@ -74,7 +74,7 @@ class Board:
 
     def _log_to_file(self) -> None:
         """Our own log goes where the children's go: the screen belongs to people."""
-        self.logs.mkdir(mode=0o700, exist_ok=True)
+        self.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         stream = self._resources.enter_context((self.logs / "up.log").open("a", encoding="utf-8"))
         logs.configure(format="json", level=self.settings.log_level, service="cli", stream=stream)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OLLAMA = "ollama"
 _CATALOGUE = "actors.sessions"
-_SESSIONS, _MESSAGES, _DAYS = 40, 2000, 40.0
+_SESSIONS, _MESSAGES, _DAYS = 40, 1000, 40.0
 
 
 class Sandbox:

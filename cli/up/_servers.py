@@ -9,9 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from callboard.broker import broker_url
 from callboard.embedded import EmbeddedError, EmbeddedServers
-from callboard.ledger.database import database_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +37,7 @@ class Servers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._embedded: EmbeddedServers | None = None
+        self._broker_url = settings.broker_url or ""
         self._next_look = 0.0
         self._troubled = False
         if settings.database_url is None or settings.broker_url is None:
@@ -52,9 +51,9 @@ class Servers:
         """
         if self._embedded is None:
             return ["nothing embedded starts: CALLBOARD_DATABASE_URL and CALLBOARD_BROKER_URL are set."]
-        self._embedded.start()
+        self._launch(self._embedded)
         notes = []
-        port = urlsplit(broker_url(self._settings)).port
+        port = urlsplit(self._broker_url).port
         if self._settings.broker_url is None and port != _WANTED_PORT:
             notes.append(f"port {_WANTED_PORT} is taken: Valkey listens on port {port} instead.")
         for name, url in (("DATABASE", self._settings.database_url), ("BROKER", self._settings.broker_url)):
@@ -62,13 +61,17 @@ class Servers:
                 notes.append(f"CALLBOARD_{name}_URL is set and used; set the other URL too to start nothing embedded.")
         return notes
 
+    def _launch(self, embedded: EmbeddedServers) -> None:
+        endpoints = embedded.start()
+        self._broker_url = self._settings.broker_url or endpoints.broker_url
+
     def tend(self) -> list[str]:
         """Every few seconds, start again what has died of ours; returns what happened."""
         if self._embedded is None or time.monotonic() < self._next_look:
             return []
         self._next_look = time.monotonic() + _TEND_SECONDS
         try:
-            self._embedded.start()
+            self._launch(self._embedded)
         except EmbeddedError as error:
             _log.error("servers.start_failed", error=str(error))
             news = [] if self._troubled else [str(error)]
@@ -86,13 +89,13 @@ class Servers:
         """Both servers; `broker_info` is what the broker's INFO says of itself."""
         home = self._settings.home
         own_database, own_broker = self._settings.database_url is None, self._settings.broker_url is None
-        place = f"socket in {home / 'postgres'}" if own_database else _place(database_url(self._settings))
+        place = f"socket in {home / 'postgres'}" if own_database else _place(str(self._settings.database_url))
         return [
             Server("postgres", _postmaster(home) if own_database else None, place, own_database),
             Server(
                 str(broker_info.get("server_name") or "broker"),
                 broker_info.get("process_id") if own_broker else None,
-                _place(broker_url(self._settings)),
+                _place(self._broker_url),
                 own_broker,
             ),
         ]

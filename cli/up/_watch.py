@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import structlog
 from rich.live import Live
 
 from cli import _times, runs
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cli.up._board import Board
     from cli.up._news import News
 
+_log = structlog.get_logger(__name__)
 _ROUND_SECONDS = 1.0
 _PAUSE_SECONDS = 0.2
 
@@ -52,8 +54,14 @@ class _Rounds:
         if news.ready and self.ready_after is None:
             self.ready_after = time.monotonic() - self._board.began
         if news.ready:
-            self._first_runs.advance()
+            self._ask_for_first_runs()
         return news, happened
+
+    def _ask_for_first_runs(self) -> None:
+        try:
+            self._first_runs.advance()
+        except Exception as error:  # noqa: BLE001 - whatever is away now: the next round tries again
+            _log.warning("first_run.not_asked_for", error=str(error))
 
 
 def _on_screen(board: Board) -> NoReturn:

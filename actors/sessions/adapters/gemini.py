@@ -11,7 +11,7 @@ from actors.sessions.adapters import _folders, _text
 from actors.sessions.adapters._documents import OversizedError, read_document
 from actors.sessions.adapters._lines import BAD_INPUT
 from actors.sessions.adapters._model import Conversation, Message, Session, Slice, record_of
-from actors.sessions.reader import FileState, is_unchanged
+from actors.sessions.reader import FileState, Stamp, is_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,30 +44,44 @@ class GeminiAdapter:
         return is_unchanged(state, source.stamp, settled=False)
 
     def read(self, source: Source, state: FileState | None, limits: Limits) -> Iterator[Slice]:  # noqa: ARG002 - Adapter's
-        """The whole chat: any of its messages may have changed."""
-        part = Slice(source, FileState(source.stamp, source.stamp.size), size=source.stamp.size)
+        """The whole chat, in slices: any of its messages may have changed."""
+        part = Slice(source, FileState(source.stamp, source.stamp.size))
         try:
             document = read_document(source.path, limits.max_document)
-            part.conversations = [_conversation(source, document, part)]
+            yield from _slices(source, document, limits)
         except OversizedError as error:
-            part.oversized, part.complaint, part.size = 1, str(error), 0
+            part.oversized, part.complaint = 1, str(error)
         except BAD_INPUT as error:
-            part.rejected, part.complaint = part.rejected + 1, str(error)
+            part.rejected, part.complaint = 1, str(error)
         yield part
 
 
-def _conversation(source: Source, document: dict[str, Any], part: Slice) -> Conversation:
-    session = Session(
-        _text.name(document.get("sessionId")) or source.stem, "gemini", f"gemini:{source.project}", source.project
-    )
-    talk = Conversation(session, revisable=True)
-    for record in document["messages"]:
-        try:
-            _keep(talk, record, part)
-        except BAD_INPUT as error:
-            part.rejected += 1
-            part.complaint = part.complaint or f"message {record_of(record).get('id')}: {error}"
-    return talk
+def _slices(source: Source, document: dict[str, Any], limits: Limits) -> Iterator[Slice]:
+    """The messages of a document, which is taken apart on the way so that it is never held twice."""
+    name = _text.name(document.get("sessionId")) or source.stem
+    session = Session(name, "gemini", f"gemini:{source.project}", source.project)
+    records = document["messages"][::-1]
+    document.clear()
+    part = _new_slice(source, session)
+    while records:
+        _take(part, records.pop())
+        if part.messages >= limits.slice_messages or part.size >= limits.slice_bytes:
+            yield part
+            part = _new_slice(source, session)
+    yield part
+
+
+def _new_slice(source: Source, session: Session) -> Slice:
+    unfinished = FileState(Stamp(source.stamp.inode, 0, 0))
+    return Slice(source, unfinished, [Conversation(session, revisable=True)])
+
+
+def _take(part: Slice, record: dict[str, Any]) -> None:
+    try:
+        _keep(part.conversations[0], record, part)
+    except BAD_INPUT as error:
+        part.rejected += 1
+        part.complaint = part.complaint or f"message {record_of(record).get('id')}: {error}"
 
 
 def _keep(talk: Conversation, record: dict[str, Any], part: Slice) -> None:
@@ -83,6 +97,7 @@ def _keep(talk: Conversation, record: dict[str, Any], part: Slice) -> None:
     tool = _text.name(calls[0].get("name")) if calls else None
     call_id = _text.name(calls[0].get("id")) if calls else None
     talk.messages.append(Message(uuid, kind, timestamp, model, tool, call_id, text, full, raw))
+    part.size += len(raw)
     session.model = model or session.model
     if kind == "user":
         session.continues.update(_text.continues(text))

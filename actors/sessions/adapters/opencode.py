@@ -48,10 +48,19 @@ class OpenCodeAdapter:
         return source._replace(stamp=source.stamp._replace(mtime_ns=max(source.stamp.mtime_ns, changed)))
 
     def is_unchanged(self, source: Source, state: FileState | None, limits: Limits) -> bool:
-        """True if nothing was added since, and no file of the family changed within the overlap."""
+        """True if nothing was added since; within the overlap the time of every file of the family is looked at."""
         if state is None or state.stamp != source.stamp or not state.parser:
             return False
-        return limits.settled(int(state.parser))
+        newest = int(state.parser)
+        return limits.settled(newest) or self._newest(source) <= newest
+
+    def _newest(self, source: Source) -> int:
+        listing = Listing()
+        for message in _folders.entries(self.root / "message" / source.path.stem, listing):
+            _folders.add(listing, message, "")
+            for part in _folders.entries(self.root / "part" / message.name.removesuffix(".json"), listing):
+                _folders.add(listing, part, "")
+        return max((found.stamp.mtime_ns for found in listing.sources), default=0)
 
     def read(self, source: Source, state: FileState | None, limits: Limits) -> Iterator[Slice]:  # noqa: ARG002 - Adapter's
         """The whole session: any of its messages may have changed."""

@@ -83,7 +83,7 @@ def _carry_out(steps: list[Step], settings: SessionsSettings, run: Run) -> None:
         except (ArchiveError, OSError) as error:
             failures.append(error)
             run.count(errors=1)
-            run.log.exception("archive.step_failed", target=str(step.target.path), error=str(error))
+            run.log.warning("archive.step_failed", target=str(step.target.path), error=str(error))
         else:
             run.count(**{_COUNTS[step.target.level]: int(built.changed)}, files_archived=built.files)
     run.progress(len(steps), len(steps))

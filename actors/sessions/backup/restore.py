@@ -6,7 +6,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
-from sqlalchemy import func, select, text
+from sqlalchemy import cast, func, select, text
+from sqlalchemy.dialects.postgresql import REGCLASS
 
 from actors.sessions.backup.columns import codec_of, converter, stored_columns
 from actors.sessions.backup.errors import BackupError
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 def restore(path: Path, *, replace: bool = False) -> int:
     """Load a backup into the catalogue's tables, and return the number of rows; all of it, or nothing.
 
-    Ids stay as they were, so vectors of the same messages stay right. If the vectors are lost too, call
-    `reset_index(everything=True)` afterwards.
+    Ids stay as they were, so vectors of the same messages stay right. If the vectors are lost too, or older or newer
+    than the backup and the database is a new one, delete their folder and call `reset_index(everything=True)`.
 
     Args:
         path: A file that the job `backup` made.
@@ -91,9 +92,10 @@ def _copy_statement(table: Table, columns: list[Column[Any]]) -> sql.Composed:
 
 
 def _continue_identity(connection: Connection, table: Table) -> None:
-    """New rows get ids above those that were loaded."""
+    """New rows get ids above those that were loaded, and above those that were there: vectors may still carry them."""
     for column in table.columns:
         if column.identity is not None:
             sequence = func.pg_get_serial_sequence(f"{table.schema}.{table.name}", column.name)
-            highest = select(func.max(column)).scalar_subquery()
+            last = func.pg_sequence_last_value(cast(sequence, REGCLASS))
+            highest = func.greatest(select(func.max(column)).scalar_subquery(), last)  # of nulls: null
             connection.execute(select(func.setval(sequence, func.coalesce(highest, 1), highest.is_not(None))))

@@ -116,7 +116,7 @@ def worker(board: Board) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 def state_of(run_id: str) -> str:
     """The state of a run, from the ledger."""
-    from callboard.ledger import listing  # noqa: PLC0415 - beside its only use
+    from callboard.ledger import listing
 
     with transaction() as connection:
         return str(listing.run(connection, run_id)["state"])

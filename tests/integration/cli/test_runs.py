@@ -61,10 +61,13 @@ def test_a_run_that_fails_exits_1_and_says_where_to_look(board: Board) -> None:
         (["cancel", "ffff0000"], 4, "fits no run"),
         (["runs", "--state", "done"], 2, "is none of pending, running"),
         (["runs", "--since", "yesterday"], 2, "2h, 3d or 1w"),
+        (["runs", "--limit", "few"], 2, "not 'few'"),
         (["dead-letters", "list", "--state", "dead"], 2, "open, replayed, discarded, all"),
     ],
 )
-def test_errors_are_one_line_with_their_mend_and_their_code(board: Board, argv: list[str], code: int, words: str) -> None:
+def test_errors_are_one_line_with_their_mend_and_their_code(
+    board: Board, argv: list[str], code: int, words: str
+) -> None:
     answer = board(*argv)
     assert answer.code == code
     assert words in answer.err
@@ -121,14 +124,17 @@ def test_a_duplicate_names_the_run_that_is_there_and_exits_3(board: Board) -> No
 
 def test_notify_is_kept_with_the_run(board: Board) -> None:
     board("trigger", "quick", "--notify", "anna@example.org", "--notify", "ben@example.org")
+    run_id = newest(board)
     with transaction() as connection:
-        run = listing.run(connection, newest(board))
+        run = listing.run(connection, run_id)
     assert run["notify"] == ["anna@example.org", "ben@example.org"]
     assert run["trigger"].startswith("cli")
 
 
 @pytest.mark.parametrize(("job", "code", "words"), [("quick", 0, "completed"), ("broken", 1, "the disk is full")])
-def test_waiting_ends_with_the_code_of_the_outcome(board: Board, worker: Start, job: str, code: int, words: str) -> None:
+def test_waiting_ends_with_the_code_of_the_outcome(
+    board: Board, worker: Start, job: str, code: int, words: str
+) -> None:
     worker()
     answer = board("trigger", job, "--wait")
     assert answer.code == code

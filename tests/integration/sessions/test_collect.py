@@ -96,7 +96,7 @@ def test_what_is_appended_comes_in_with_the_next_pass(sessions_home: Path) -> No
     path = session_file(sessions_home)
     for number in range(3):
         append(path, said(number))
-        assert collect()["messages_inserted"] == 1
+        assert collect() == {"projects_scanned": 1, "sessions_scanned": 1, "messages_inserted": 1}
     assert texts() == ["0", "1", "2"]
 
 
@@ -165,6 +165,10 @@ def test_a_message_older_than_all_that_is_known_is_not_lost(sessions_home: Path)
     append(session_file(sessions_home), said(1))  # 49 seconds before the one that is stored
     collect()
     assert texts() == ["50", "1"]
+    latest = query(
+        "select s.last_message_at = max(m.timestamp) from sessions.sessions s, sessions.messages m group by s.id"
+    )
+    assert latest == [(True,)]
 
 
 def test_lines_copied_into_a_fork_stay_with_the_first_session(sessions_home: Path) -> None:
@@ -175,11 +179,14 @@ def test_lines_copied_into_a_fork_stay_with_the_first_session(sessions_home: Pat
     assert (texts(), texts(OTHER)) == (["0", "1"], ["2"])
 
 
-def test_the_same_uuid_in_two_files_of_one_pass_goes_in_once(sessions_home: Path) -> None:
+def test_the_same_uuid_in_two_files_of_one_pass_goes_in_once(
+    sessions_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     append(session_file(sessions_home), said(0), said(1))
     append(session_file(sessions_home, OTHER), said(0), said(1))
     counts = collect()
     assert (counts["messages_inserted"], counts["duplicates"], stored()) == (2, 2, 2)
+    assert "refused" not in capsys.readouterr().out
 
 
 def test_a_file_moved_to_another_folder_is_not_doubled(sessions_home: Path) -> None:
@@ -255,6 +262,18 @@ def test_a_message_that_grew_in_a_rewritten_document_is_revised_in_place(session
     assert query("select vector_indexed from sessions.messages order by sequence") == [(1,), (0,), (0,)]
 
 
+def test_a_rewritten_document_revises_no_other_sessions_message(sessions_home: Path) -> None:
+    uuid = json.loads(said(0))["uuid"]
+    append(session_file(sessions_home), said(0))
+    collect()
+    path = folders(sessions_home)["gemini"] / "abc" / "chats" / "session-1.json"
+    path.parent.mkdir(parents=True)
+    stolen = {"id": uuid, "type": "user", "content": "not what was said"}
+    path.write_text(json.dumps({"sessionId": "chat", "messages": [stolen]}), encoding="utf-8")
+    assert "messages_inserted" not in collect()
+    assert texts() == ["0"]
+
+
 def test_a_vanished_folder_costs_the_other_tools_nothing(
     sessions_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -304,15 +323,43 @@ def test_a_file_that_is_gone_is_forgotten_and_known_when_it_comes_back(sessions_
     assert texts() == ["0"]
 
 
-def test_a_message_that_postgres_refuses_costs_only_itself(sessions_home: Path) -> None:
-    query("alter table sessions.messages add check (content_text <> 'refuse me')")
+def test_files_of_a_folder_that_cannot_be_read_for_a_while_are_not_forgotten(sessions_home: Path) -> None:
     path = session_file(sessions_home)
-    append(path, *(said(number, "refuse me" if number == 5 else "") for number in range(11)))
+    append(path, said(0))
+    collect()
+    away = path.parent.rename(sessions_home / "away")
+    path.parent.symlink_to(path.parent.name)
+    assert collect()["errors"] == 1
+    path.parent.unlink()
+    away.rename(path.parent)
+    assert collect().keys() <= {"projects_scanned", "sessions_scanned"}
+
+
+def test_a_message_that_postgres_refuses_costs_only_itself_and_waits_for_a_mend(
+    sessions_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLBOARD_SESSIONS_COLLECT_BATCH_MESSAGES", "4")  # the file's later batches must wait as well
+    get_sessions_settings.cache_clear()
+    query("alter table sessions.messages add constraint strict check (content_text <> 'refuse me')")
+    append(session_file(sessions_home), *(said(number, "refuse me" if number == 5 else "") for number in range(11)))
     append(session_file(sessions_home, OTHER), said(20, session=OTHER))
     counts = collect()
     assert (counts["messages_refused"], counts["messages_inserted"]) == (1, 11)
     assert texts() == [str(number) for number in range(11) if number != 5]
+    query("alter table sessions.messages drop constraint strict")
+    assert collect()["messages_inserted"] == 1
+    assert texts() == ["0", "1", "2", "3", "4", "6", "7", "8", "9", "10", "refuse me"]
     assert collect().keys() <= {"projects_scanned", "sessions_scanned"}
+
+
+def test_a_refusal_is_logged_without_what_people_wrote(sessions_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    query("alter table sessions.messages add constraint strict check (content_text <> 'my secret')")
+    append(session_file(sessions_home), said(0, "my secret"))
+    collect()
+    logged = capsys.readouterr().out
+    assert "sessions.message_refused" in logged
+    assert "strict" in logged
+    assert "my secret" not in logged
 
 
 def test_a_cancelled_pass_keeps_what_it_wrote_and_the_next_takes_the_rest(

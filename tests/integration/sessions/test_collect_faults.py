@@ -70,6 +70,17 @@ def test_a_file_that_breaks_its_adapter_is_taken_up_where_it_was_committed(sessi
     assert texts() == ["0", "1", "2", "3", "4"]
 
 
+def test_a_state_that_makes_no_sense_is_logged_and_the_file_read_anew(
+    sessions_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = write_sessions(sessions_home, Plan(sessions=4, messages=40))
+    collect()
+    query("update sessions.files set parser_state = 'nonsense' where source = 'opencode'")
+    assert "errors" not in collect()
+    assert "sessions.state_unreadable" in capsys.readouterr().out
+    assert stored() == written.messages.total()
+
+
 def test_a_file_that_vanishes_between_listing_and_reading_is_counted(sessions_home: Path) -> None:
     append(session_file(sessions_home), claude_line(SESSION, 0, "0"))
 

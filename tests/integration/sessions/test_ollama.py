@@ -194,7 +194,7 @@ class TestStandIn:
     def test_an_unknown_fault_is_refused(self, http: httpx.Client) -> None:
         answer = http.post("/_sandbox/faults", json={"statu": 500})
         assert answer.status_code == 400
-        assert answer.json()["error"].startswith("unknown field 'statu'; a fault has contains, delay")
+        assert answer.json()["error"].startswith("unknown field 'statu'; a fault has answer, contains")
         assert http.get("/_sandbox/nothing").status_code == 404
 
     def test_the_command_prints_where_it_serves(self) -> None:

@@ -103,6 +103,14 @@ def test_a_document_without_a_session_id_is_named_after_its_file(tmp_path: Path)
     assert (seen.session.session_id, seen.session.continues) == ("session-9", {"s1-before"})
 
 
+def test_a_long_chat_comes_in_slices_and_only_the_last_is_done(tmp_path: Path) -> None:
+    seen = read_chat(tmp_path, *(message("user", str(number), number) for number in range(5)), slice_messages=2)
+    stamp = only_source(GeminiAdapter(tmp_path)).stamp
+    assert [m.text for m in seen.messages] == ["0", "1", "2", "3", "4"]
+    assert [part.messages for part in seen.slices] == [2, 2, 1, 0]
+    assert [part.state.stamp == stamp for part in seen.slices] == [False, False, False, True]
+
+
 def test_only_chats_are_listed(tmp_path: Path) -> None:
     write_json(tmp_path / "abc/chats/notes.json", {})
     write_json(tmp_path / "abc/logs.json", [])

@@ -117,15 +117,25 @@ def test_a_long_session_comes_in_slices_and_only_the_last_is_done(tmp_path: Path
     assert [part.state.stamp == source.stamp for part in seen.slices] == [False, False, True]
 
 
-def test_a_session_is_left_alone_once_all_its_files_are_quiet(tmp_path: Path) -> None:
+def test_a_session_is_left_alone_while_none_of_its_files_changes(tmp_path: Path) -> None:
     write_session(tmp_path)
     write_message(tmp_path, 1, "user", text("hi"))
     adapter = OpenCodeAdapter(tmp_path)
     state, source = read(adapter).state, only_source(adapter)
-    newest = max(path.stat().st_mtime for path in tmp_path.rglob("*.json"))
     assert not adapter.is_unchanged(source, None, limits())
-    assert not adapter.is_unchanged(source, state, limits(now=newest + 10))
-    assert adapter.is_unchanged(source, state, limits(now=newest + 3600))
+    assert adapter.is_unchanged(source, state, limits())
+
+
+@pytest.mark.parametrize("place", ["part/msg_001/prt_0010.json", "message/ses_1/msg_001.json"])
+def test_a_file_rewritten_in_place_is_a_change_within_the_overlap(tmp_path: Path, place: str) -> None:
+    write_session(tmp_path)
+    write_message(tmp_path, 1, "user", text("hi"))
+    adapter = OpenCodeAdapter(tmp_path)
+    state, source = read(adapter).state, only_source(adapter)
+    later = (tmp_path / place).stat().st_mtime + 10
+    os.utime(tmp_path / place, (later, later))
+    assert not adapter.is_unchanged(source, state, limits(now=later))
+    assert adapter.is_unchanged(source, state, limits(now=later + 3600))
 
 
 def test_a_part_written_later_keeps_the_session_under_watch(tmp_path: Path) -> None:
@@ -136,6 +146,7 @@ def test_a_part_written_later_keeps_the_session_under_watch(tmp_path: Path) -> N
     os.utime(part, (later, later))
     adapter = OpenCodeAdapter(tmp_path)
     state, source = read(adapter).state, only_source(adapter)
+    os.utime(part, (later + 5, later + 5))
     assert not adapter.is_unchanged(source, state, limits(now=later + 10))
 
 
