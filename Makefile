@@ -35,7 +35,7 @@ up: $(STAMP) ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/callboard up
 
 test: $(STAMP) ## run the tests; COVERAGE=1 measures what they reach, ARGS="-k name" picks some
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS) $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_OPTIONS) $(ARGS)
 
 lint: $(STAMP) ## check style, types and the floors of the house
 	$(BIN)/ruff check $(CODE)

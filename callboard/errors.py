@@ -1,4 +1,4 @@
-"""Every error of ours has one root, and the tree is closed.
+"""Every error of ours has one root, and the tree is closed; those of the embedded servers stand beside them.
 
 CallboardError
 +-- JobError                 raised by a job's function, to say what kind of failure it is
@@ -10,8 +10,6 @@ CallboardError
 +-- ArgumentsError           a job was sent arguments that its function does not take (also a TypeError)
 +-- DuplicateRun             the job is already pending or running for that scope (also Dramatiq's MiddlewareError)
 +-- LedgerUnavailable        Postgres cannot be reached, so nothing can be promised (also a MiddlewareError)
-+-- EmbeddedError            an embedded server cannot be started or stopped (callboard.embedded)
-|   +-- HomeInUseError         another process owns the servers of that folder (callboard.embedded)
 +-- NotFound                 no job, run or dead letter of that name or id
 +-- ReplayRefused            the dead letter was replayed or discarded before
 """

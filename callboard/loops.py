@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 
 import structlog
 
+from callboard.failures import Kind, classify
+
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
@@ -48,13 +50,17 @@ class Loop(ABC):
         try:
             self._tick()
         except Exception as error:  # noqa: BLE001 - a loop outlives whatever its round raises
-            report = logger.debug if self._failing else logger.exception
-            report("loop.failed", loop=self.name, error=str(error).partition("\n")[0])
+            self._tell(error)
             self._failing = True
         else:
             if self._failing:
                 logger.info("loop.recovered", loop=self.name)
             self._failing = False
+
+    def _tell(self, error: Exception) -> None:
+        report = logger.debug if self._failing else logger.warning
+        unexpected = classify(error).kind is not Kind.TRANSIENT  # an outage needs no stack, a mistake does
+        report("loop.failed", loop=self.name, error=str(error).partition("\n")[0], exc_info=unexpected)
 
     @abstractmethod
     def _tick(self) -> None:

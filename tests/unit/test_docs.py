@@ -23,15 +23,16 @@ def blocks(name: str) -> list[str]:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_examples_run(name: str, callboard_broker: MemoryBroker) -> None:
     assert blocks(name), f"{name} has no example"
+    others = set(callboard_broker.actors)
     for block in blocks(name):
         names: dict[str, object] = {"__name__": "example"}
         exec(compile(block, name, "exec"), names)  # noqa: S102 - the document's own example
         for label, found in list(names.items()):
             if label.startswith("test_") and callable(found):
                 found(callboard_broker)
-    recurring = [actor for actor in callboard_broker.actors.values() if "periodic" in actor.options]
-    for actor in recurring:
-        actor.send()
+    for actor in [actor for actor_name, actor in callboard_broker.actors.items() if actor_name not in others]:
+        if "periodic" in actor.options:
+            actor.send()
     assert {run.state for run in callboard_broker.drain()} == {"completed"}
 
 

@@ -241,7 +241,7 @@ def allow_connections(url: str, *, allowed: bool) -> None:
 
 
 def test_a_ledger_that_is_away_holds_a_run_back_and_loses_nothing(
-    board: Board, capsys: pytest.CaptureFixture[str]
+    board: Board, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     entered, leave = threading.Event(), threading.Event()
 
@@ -256,7 +256,7 @@ def test_a_ledger_that_is_away_holds_a_run_back_and_loses_nothing(
         allow_connections(board.database_url, allowed=False)
         try:
             leave.set()
-            eventually(lambda: "ledger.away" in capsys.readouterr().out)
+            eventually(lambda: "ledger.away" in capsys.readouterr().out + caplog.text)
         finally:
             allow_connections(board.database_url, allowed=True)
         eventually(lambda: board.query("select state from board.runs") == [("completed",)])
