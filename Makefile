@@ -49,6 +49,7 @@ format: $(STAMP) ## put the code into shape
 
 docs: $(STAMP) ## build the reference pages from the code
 	$(BIN)/python -m observability.docs
+	$(BIN)/python -m cli.docs
 
 pins: $(STAMP) ## write what is installed into constraints.txt
 	{ $(BIN)/pip freeze --exclude-editable; echo async-timeout==5.0.1; } | sort -fu > constraints.txt

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from callboard.arguments import parse_arguments
@@ -10,11 +12,11 @@ from callboard.inline import run_inline
 from callboard.job import get_job
 from callboard.ledger.database import dispose
 from callboard.loading import load_actors
-from callboard.outcome import Cancelled, Completed, Failed
+from callboard.outcome import Cancelled, Completed, Failed, Interrupted
 from callboard.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from callboard.inline import InlineResult
     from callboard.outcome import Outcome
@@ -37,10 +39,22 @@ def run_standalone(job: str, words: Iterable[str] = (), *, by: str = "cli") -> I
     """
     arguments = parse_arguments(words)
     load_actors(get_settings())
+    found = get_job(job)
     try:
-        return run_inline(get_job(job), arguments, by=by)
+        with _sigterm_as_ctrl_c():
+            return run_inline(found, arguments, by=by)
     finally:
         dispose()
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Kubernetes and `timeout` end a job by SIGTERM: the ledger must be told of it, as of Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def exit_code(outcome: Outcome) -> Exit:
@@ -50,6 +64,8 @@ def exit_code(outcome: Outcome) -> Exit:
             return Exit.OK
         case Cancelled():
             return Exit.CANCELLED
+        case Interrupted():
+            return Exit.INTERRUPTED
         case _:
             return Exit.FAILED
 

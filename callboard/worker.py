@@ -10,7 +10,7 @@ import structlog
 from dramatiq import Worker
 
 from callboard.broker import get_broker
-from callboard.ledger.database import dispose
+from callboard.ledger.database import dispose, transaction
 from callboard.loading import load_actors
 
 if TYPE_CHECKING:
@@ -33,12 +33,15 @@ def run_worker(settings: Settings, *, queues: Collection[str] = ()) -> None:
 
     Raises:
         DeclarationError: An actor module cannot be loaded, or no job declares one of the queues.
+        LookupError, OperationalError: The ledger cannot be reached.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())  # a second signal changes nothing
     broker = get_broker()
     load_actors(settings)
+    with transaction():
+        pass  # Dramatiq only logs it when a middleware cannot boot: without a ledger, end now and be started again
     broker.emit_after("process_boot")
     wanted = set(queues or settings.queues)
     worker = Worker(broker, queues=wanted or None, worker_threads=settings.worker_threads, worker_timeout=100)

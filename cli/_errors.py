@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+import psycopg
 import redis
 from dramatiq.errors import BrokerConnectionError
 from pydantic import ValidationError
@@ -94,7 +95,7 @@ _RULES: tuple[_Rule, ...] = (
     ((ValidationError,), _settings, Exit.USAGE),
     ((LedgerUnavailable,), _plainly, Exit.SERVER_AWAY),
     ((CallboardError,), _plainly, Exit.FAILED),
-    ((OperationalError, InterfaceError, PoolTimeoutError), _postgres_away, Exit.SERVER_AWAY),
+    ((OperationalError, InterfaceError, PoolTimeoutError, psycopg.Error), _postgres_away, Exit.SERVER_AWAY),
     ((redis.RedisError, BrokerConnectionError), _broker_away, Exit.SERVER_AWAY),
     ((ProgrammingError, DBAPIError), _statement, Exit.FAILED),
     ((LookupError,), _first_argument, Exit.SERVER_AWAY),

@@ -8,11 +8,13 @@ What is added to the stock broker:
   whether a message is still there, and enqueuing the same delivery twice is told apart.
 - *Timed sweep.* Stock Dramatiq gives back a dead worker's messages by a lottery of 1 in 1,000 commands; here `sweep`
   does it on a timer, for every queue.
+- *Nothing new while stopping.* A stock consumer goes on fetching until the last job has ended.
 - *Late connection.* Nothing is connected, and no setting read, before the first command.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
@@ -30,7 +32,7 @@ from callboard.outcome import Acknowledge, GiveBack, Resend
 from callboard.settings import get_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from dramatiq import Message, Middleware
     from dramatiq.broker import Consumer as AnyConsumer
@@ -89,6 +91,7 @@ class RedisBroker(StockBroker):
         self.maintenance_chance = 0
         self.dead_message_ttl = _NEVER_MS
         self.queues: set[str] = set()
+        self.accepting = True
         self._url = url
         self._namespace = namespace
         self._client: redis.Redis | None = None
@@ -254,11 +257,11 @@ class Consumer(StockConsumer):
             case GiveBack():
                 self.broker._call("requeue", self.queue_name, delivery)  # noqa: SLF001 - one module, one seam
 
-    def __iter__(self) -> Iterator[MessageProxy | None]:  # type: ignore[override]  # stock: Self
-        return self
-
     def __next__(self) -> MessageProxy | None:
-        """The next message, or None when there is none yet."""
+        """The next message, or None when there is none yet, or when the worker is stopping and takes nothing new."""
+        if not self.broker.accepting:
+            time.sleep(IDLE_TIMEOUT_MS / 1000)
+            return None
         try:
             message: MessageProxy | None = super().__next__()
         except redis.TimeoutError as error:

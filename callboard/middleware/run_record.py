@@ -80,6 +80,7 @@ class RunRecord(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Register this process with the ledger and begin its heartbeat."""
         self._stopping.clear()
+        broker.accepting = True  # type: ignore[attr-defined]  # see before_worker_shutdown
         worker_id = uuid4()
         settings = get_settings()
         self._recorder = Recorder(get_engine(), worker_id, settings)
@@ -87,8 +88,9 @@ class RunRecord(Middleware):
         self._heart.start()
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
-        """Nobody waits for an absent ledger any more."""
+        """Nothing new is begun, and nobody waits for an absent ledger any more."""
         self._stopping.set()
+        broker.accepting = False  # type: ignore[attr-defined]  # Callboard's broker reads it, others need not
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
         """Say goodbye to the ledger."""
@@ -128,6 +130,9 @@ class RunRecord(Middleware):
         Raises:
             SkipMessage: The run is over, waits, is held elsewhere, overlaps with another, or is poison.
         """
+        if self._stopping.is_set():
+            message.settlement = GiveBack()  # type: ignore[attr-defined]  # ours, see the broker's consumer
+            raise SkipMessage("stopping")
         spec = spec_of(broker.get_actor(message.actor_name))
         facts = facts_of(message._message, spec)  # noqa: SLF001 - the proxied message
         answer = self._start(facts)

@@ -1,6 +1,5 @@
 """`callboard dead-letters replay`."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated
 
@@ -66,31 +65,28 @@ def replay(  # noqa: PLR0913 - the command's options
 
 
 def _bulk(which: Filter, letters: list[int], *, rate: float | None, canary: bool, as_json: bool) -> None:
-    events = []
-    for event in _events(which, len(letters), rate=rate, canary=canary):
-        events.append(event)
-        if not as_json:
-            say(_line(event), stderr=event.result in _BAD)
+    events: list[ReplayEvent] = []
+    try:
+        for event in replay_many(which, by=operator(), rate=rate, canary=canary):
+            events.append(event)
+            if not as_json:
+                say(_line(event), stderr=event.result in _BAD)
+    except KeyboardInterrupt:
+        say(f"Stopped after {_tried(events)} of {len(letters)}; the same command goes on with the rest.", stderr=True)
+        raise
     bad = [event for event in events if event.result in _BAD]
-    replayed = sum(event.result == "replayed" for event in events)
     if as_json:
         print_json([asdict(event) for event in events])
     else:
-        left = len(letters) - sum(not event.result.startswith("canary") for event in events)
+        replayed = sum(event.result == "replayed" for event in events)
+        left = len(letters) - _tried(events)
         say(f"{replayed} replayed, {len(bad)} refused or failed, {left} left as they were.")
     raise typer.Exit(Exit.FAILED if bad else Exit.OK)
 
 
-def _events(which: Filter, total: int, *, rate: float | None, canary: bool) -> Iterator[ReplayEvent]:
-    """The events of a bulk replay; one that is interrupted says how far it came."""
-    done = 0
-    try:
-        for event in replay_many(which, by=operator(), rate=rate, canary=canary):
-            done += not event.result.startswith("canary")
-            yield event
-    except KeyboardInterrupt:
-        say(f"Stopped after {done} of {total}; the same command goes on with the rest.", stderr=True)
-        raise
+def _tried(events: list[ReplayEvent]) -> int:
+    """How many letters were dealt with; a canary's verdict is a second event of the same letter."""
+    return sum(not event.result.startswith("canary") for event in events)
 
 
 def _line(event: ReplayEvent) -> str:

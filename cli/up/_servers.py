@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from callboard.embedded import EmbeddedError, EmbeddedServers
+from callboard.embedded import EmbeddedServers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,8 +72,8 @@ class Servers:
         self._next_look = time.monotonic() + _TEND_SECONDS
         try:
             self._launch(self._embedded)
-        except EmbeddedError as error:
-            _log.error("servers.start_failed", error=str(error))
+        except Exception as error:  # noqa: BLE001 - the next look tries again; `up` itself must outlive it
+            _log.warning("servers.start_failed", error=str(error))
             news = [] if self._troubled else [str(error)]
             self._troubled = True
             return news

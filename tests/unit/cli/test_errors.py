@@ -47,6 +47,7 @@ class _Undefined(psycopg.errors.UndefinedTable):
         (CallboardError("any"), Exit.FAILED, "any"),
         (LookupError("No database: set it."), Exit.SERVER_AWAY, "No database: set it."),
         (OperationalError("s", {}, Exception("refused\nand more")), Exit.SERVER_AWAY, "(refused)"),
+        (psycopg.OperationalError("closed\nunexpectedly"), Exit.SERVER_AWAY, "(closed)"),
         (ProgrammingError("s", {}, _Undefined("no table")), Exit.FAILED, "run `callboard migrate`"),
         (
             ProgrammingError("s", {}, Exception("syntax error\nLINE 1")),

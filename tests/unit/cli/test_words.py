@@ -121,7 +121,7 @@ def test_malformed_arguments_are_refused(words: list[str]) -> None:
         (Completed(), Exit.OK, "job completed in 1.5 s  items=2"),
         (Failed(FAILURE, "given up"), Exit.FAILED, "job failed: OSError: no route in 1.5 s"),
         (Cancelled("by anna"), Exit.CANCELLED, "job cancelled (by anna) in 1.5 s"),
-        (Interrupted(), Exit.FAILED, "job was interrupted in 1.5 s"),
+        (Interrupted(), Exit.INTERRUPTED, "job was interrupted in 1.5 s"),
     ],
 )
 def test_outcomes_have_a_line_and_a_code(outcome: Outcome, code: Exit, words: str) -> None:
