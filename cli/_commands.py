@@ -31,6 +31,7 @@ COMMANDS: dict[str, Entry] = {
     "trigger": Entry("cli.trigger", MENDING, "Ask the workers to run a job now."),
     "cancel": Entry("cli.cancel", MENDING, "Cancel a run."),
     "dead-letters": Entry("cli.dead_letters", MENDING, "List, show, replay and discard dead letters."),
+    "sessions": Entry("cli.sessions", MENDING, "Search, restore and repair the sessions catalogue."),
     "check": Entry("cli.check", ALONE, "Check settings, servers and jobs; starts nothing."),
     "migrate": Entry("cli.migrate", ALONE, "Bring the database to the newest revision."),
     "smoke": Entry("cli.smoke", ALONE, "Run every job once on sandbox input, in a temporary folder."),

@@ -1,6 +1,6 @@
-"""The reference pages of commands, exit codes and settings, built from the code.
+"""The reference pages of commands, exit codes, settings and jobs, built from the code.
 
-python -m cli.docs           write docs/reference/commands.md and settings.md
+python -m cli.docs           write docs/reference/commands.md, settings.md and jobs.md
 python -m cli.docs --check   exit 1 if a page differs from what the code says
 """
 
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from cli._docs_commands import commands_page
+from cli._docs_jobs import jobs_page
 from cli._docs_settings import settings_page
 
 #: The checkout; the pages are not part of an installed package.
@@ -19,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pages() -> dict[str, str]:
     """The text of each page by its path below the checkout."""
-    return {"docs/reference/commands.md": commands_page(), "docs/reference/settings.md": settings_page()}
+    built = {"commands": commands_page, "settings": settings_page, "jobs": jobs_page}
+    return {f"docs/reference/{name}.md": build() for name, build in built.items()}
 
 
 def outdated(root: Path = ROOT) -> list[str]:
@@ -33,9 +35,7 @@ def _says(path: Path, text: str) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Write the pages, or with `--check` say which are outdated; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cli.docs", description="Build the reference pages of the commands."
-    )
+    parser = argparse.ArgumentParser(prog="python -m cli.docs", description="Build the reference pages.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is outdated")
     if parser.parse_args(argv).check:
         old = outdated()

@@ -54,6 +54,7 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
+_AGAIN_SECONDS = 2.0
 
 
 class PoisonMessage(Exception):  # noqa: N818 - the operators' word for it
@@ -127,9 +128,22 @@ class RunRecord(Middleware):
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Begin the attempt, or skip a message that must not run.
 
+        Dramatiq swallows what else a hook raises and runs the job all the same; so whatever goes wrong here is logged,
+        and the message comes back later.
+
         Raises:
             SkipMessage: The run is over, waits, is held elsewhere, overlaps with another, or is poison.
         """
+        try:
+            self._begin(broker, message)
+        except SkipMessage:
+            raise
+        except Exception as error:
+            logger.exception("run.not_started", error=str(error).partition("\n")[0], retry_in_seconds=_AGAIN_SECONDS)
+            message.settlement = Resend(_AGAIN_SECONDS)  # type: ignore[attr-defined]  # ours, see the broker's consumer
+            raise SkipMessage("not started") from error
+
+    def _begin(self, broker: Broker, message: MessageProxy) -> None:
         if self._stopping.is_set():
             message.settlement = GiveBack()  # type: ignore[attr-defined]  # ours, see the broker's consumer
             raise SkipMessage("stopping")

@@ -77,6 +77,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
         monkeypatch.delenv(name)
     monkeypatch.setenv("CALLBOARD_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COLUMNS", "120")  # a test process without a terminal would be 80 wide
     monkeypatch.setenv("BOARD_JOBS_FOLDER", str(tmp_path))
     monkeypatch.setenv("CALLBOARD_ACTORS", JOBS)
     monkeypatch.setattr(dramatiq.broker, "global_broker", None)

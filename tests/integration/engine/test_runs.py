@@ -300,6 +300,23 @@ def test_an_unknown_actor_becomes_a_dead_letter_with_its_mend(board: Board) -> N
     assert Message.decode(bytes(letter.payload)).args == (1,)
 
 
+def test_a_run_that_the_ledger_refuses_to_start_is_not_run_unrecorded(board: Board) -> None:
+    calls: list[int] = []
+
+    @job("refused")
+    def refused() -> None:
+        calls.append(1)
+
+    board.execute("alter table board.runs add constraint closed check (false) not valid")
+    with board.worker():
+        message = refused.send()
+        eventually(lambda: board.broker.depths(["default"])["default"].delayed == 1)
+        assert calls == []
+        board.execute("alter table board.runs drop constraint closed")
+        eventually(lambda: state_of(board, message) == "completed")
+    assert calls == [1]
+
+
 def test_a_time_limit_ends_an_attempt(board: Board) -> None:
     @job("slow", time_limit=0.3, retry=NoRetry())
     def slow() -> None:
