@@ -24,6 +24,8 @@ from observability.snapshot import (
 
 UP = SourceState(up=True, seconds=0.01)
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
+from tests.support import missing
+
 SCHEDULE = ScheduleFacts(
     "collect", "collect_all", "default", "every 30 s", 30.0, enabled=True, created_at=NOW, last_success_at=NOW,
     last_start_at=NOW, last_completion_at=NOW, next_run_at=NOW, last_duration_seconds=1.0, max_age_seconds=90.0,
@@ -41,7 +43,7 @@ SNAPSHOT = Snapshot(
 def test_promtool_finds_nothing_to_mend(snapshot: Snapshot) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool is not installed (Debian package `prometheus`)")
+        missing("promtool, of the Debian package `prometheus`,")
     exposition = generate_latest(state_registry(lambda: snapshot))
     checked = subprocess.run(
         [promtool, "check", "metrics", "--extended"], input=exposition, capture_output=True, check=False
