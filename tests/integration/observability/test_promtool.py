@@ -21,11 +21,10 @@ from observability.snapshot import (
     SourceState,
     WorkersFacts,
 )
+from tests.support import missing
 
 UP = SourceState(up=True, seconds=0.01)
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
-from tests.support import missing
-
 SCHEDULE = ScheduleFacts(
     "collect", "collect_all", "default", "every 30 s", 30.0, enabled=True, created_at=NOW, last_success_at=NOW,
     last_start_at=NOW, last_completion_at=NOW, next_run_at=NOW, last_duration_seconds=1.0, max_age_seconds=90.0,
