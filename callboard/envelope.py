@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 
 KEY = "callboard"
 
-# Outside a run, e.g. in a request handler, whoever sets this hands its correlation id on to what it sends.
-ambient_correlation: ContextVar[str | None] = ContextVar("callboard_correlation", default=None)
-
 
 def delivery_id(message: Message[Any]) -> str:
     """The broker's id of this delivery of the message: `<message id>.<n>`, n counting the retries before it."""
@@ -35,17 +31,14 @@ def stamp(options: dict[str, Any], delay_ms: int | None) -> None:
     """
     envelope = options.setdefault(KEY, {})
     run = peek_run()
-    envelope.setdefault("correlation_id", _inherited() or new_correlation_id())
+    if run is not None and run.token == 0:  # a detached one is nobody's parent
+        run = None
+    envelope.setdefault("correlation_id", new_correlation_id() if run is None else run.correlation_id)
     envelope.setdefault("trigger", "send" if run is None else f"job:{run.job}")
     if run is not None:
         envelope.setdefault("parent_id", str(run.id))
     if delay_ms is not None or "eligible_at" not in envelope:
         envelope["eligible_at"] = time.time() + (delay_ms or 0) / 1000
-
-
-def _inherited() -> str | None:
-    run = peek_run()
-    return run.correlation_id if run is not None else ambient_correlation.get()
 
 
 def _moment(seconds: float | None) -> datetime | None:

@@ -128,6 +128,16 @@ def test_what_a_job_sends_inherits_its_correlation_id(callboard_broker: MemoryBr
     assert (second.facts.parent_id, second.facts.trigger) == (first.facts.id, "job:parent")
 
 
+def test_what_is_sent_outside_a_run_has_no_parent(callboard_broker: MemoryBroker) -> None:
+    @job("child")
+    def child() -> None: ...
+
+    current_run().count(anything=1)  # a detached run, as a direct call in a shell makes one
+    child.send()
+    (run,) = callboard_broker.drain()
+    assert (run.facts.parent_id, run.facts.trigger) == (None, "send")
+
+
 @pytest.mark.parametrize(("policy", "attempts"), [(NoRetry(), 1), (Backoff(max_retries=3), 4), (Delays(1, 2), 3)])
 def test_a_failing_job_is_tried_as_often_as_its_policy_says(
     callboard_broker: MemoryBroker, policy: Backoff | Delays | NoRetry, attempts: int
