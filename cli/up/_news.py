@@ -131,7 +131,7 @@ class Reporter:
 
     def _state(self, name: str, pid: int, ledger: _Ledger) -> tuple[str, str]:
         if name == "scheduler":
-            return ledger.scheduling, "one call for each tick"
+            return ledger.scheduling, "calls the cadences"
         if name == "exporter":
             return "running" if self._exporter_is_up() else "starting", self._board.metrics_url
         if name == OLLAMA:

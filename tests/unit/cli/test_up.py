@@ -29,7 +29,7 @@ PARTS = [
     Part("postgres", 27004, "running", "socket in /home/anna/project/.callboard/postgres"),
     Part("valkey", 26959, "running", "127.0.0.1:7379/0"),
     Part("ollama", 27020, "stand-in", "127.0.0.1:43889"),
-    Part("scheduler", 27021, "leading", "one call for each tick"),
+    Part("scheduler", 27021, "leading", "calls the cadences"),
     Part("worker-1", 27022, "alive", "0 of 8 threads busy, queues indexing maintenance sessions and_many_more_queues"),
     Part("worker-2", None, "restarting", "exit code -9"),
     Part("exporter", 27024, "running", "http://127.0.0.1:9191/metrics"),
