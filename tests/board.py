@@ -29,6 +29,7 @@ class Board:
     broker: RedisBroker
     settings: Settings
     database_url: str
+    _booted: bool = False
 
     def query(self, sql: str, **given: object) -> Sequence[Any]:
         """Rows of a query on the ledger."""
@@ -48,7 +49,9 @@ class Board:
     @contextmanager
     def worker(self, threads: int = 2) -> Iterator[Worker]:
         """A worker in this process, until the end of the block."""
-        self.broker.emit_after("process_boot")
+        if not self._booted:
+            self.broker.emit_after("process_boot")
+            self._booted = True
         worker = Worker(self.broker, worker_threads=threads, worker_timeout=20)
         worker.start()
         try:

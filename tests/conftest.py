@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import closing
 from itertools import count
@@ -21,6 +22,9 @@ from tests.support import child_processes, eventually, non_daemon_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# A shell that starts us in the background has SIGINT ignored, and so would every command that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["callboard.testing"]
 
