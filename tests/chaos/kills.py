@@ -30,10 +30,11 @@ _STATES = "select state, count(*) from board.runs where job = 'short' group by 1
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of the messages of one round."""
+    """What became of the messages of one round; `caught_running` runs were under way when their worker died."""
 
     sent: int
     kills: int
+    caught_running: int
     states: dict[str, int]
     unrecorded: int
     dead_letters: int
@@ -104,6 +105,7 @@ def _count(fleet: Fleet, sent: Sequence[str], kills: int, seconds: float) -> Tal
     return Tally(
         sent=len(sent),
         kills=kills,
+        caught_running=sum(row[2] > 0 for row in rows),
         states={state: int(count) for state, count in fleet.query(_STATES)},
         unrecorded=len(set(sent) - set(known)),
         dead_letters=int(fleet.query("select count(*) from board.dead_letters")[0][0]),

@@ -41,6 +41,7 @@ def test_killed_workers_lose_nothing_and_double_nothing_unmarked(fleet: Fleet) -
     tally = kill_workers(fleet, jobs=800, kills=5, workers=2, seed=4711)
     assert tally.clean, tally
     assert tally.sent == 800
+    assert tally.caught_running > 0, "no kill hit a running job: the round has shown nothing"
 
 
 def test_a_message_that_kills_its_workers_is_poison_after_three(fleet: Fleet) -> None:
