@@ -10,9 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-import structlog
-
 from callboard.tether import tether
+from observability.plain_log import PlainLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 FIRST_BACKOFF_SECONDS = 0.2
 LAST_BACKOFF_SECONDS = 10.0
-_log = structlog.get_logger(__name__)
+_log = PlainLog(__name__)
 _STEADY_SECONDS = 30.0  # a child that lived for so long starts again at the first backoff
 
 
@@ -51,12 +50,16 @@ class _Child:
     env: dict[str, str]
     restart: bool
     log: Path | None
+    death_signal: int
+    fds: tuple[int, ...]
+    on_launch: Callable[[], None] | None
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     due_at: float | None = None
     backoff: float = FIRST_BACKOFF_SECONDS
     restarts: int = 0
     exit_code: int | None = None
+    hurried: bool = False
 
 
 class Children:
@@ -79,6 +82,9 @@ class Children:
         *,
         restart: bool = True,
         log: Path | None = None,
+        death_signal: int = signal.SIGTERM,
+        fds: Sequence[int] = (),
+        on_launch: Callable[[], None] | None = None,
     ) -> None:
         """Start `argv` under a name of its own.
 
@@ -88,13 +94,16 @@ class Children:
             env: Variables added to this process's environment.
             restart: Bring it back when it ends, whatever its exit code.
             log: Append its output to this file; None: it writes where we write.
+            death_signal: What it gets when we die.
+            fds: Our file descriptors that it inherits, under their numbers.
+            on_launch: Called before each start of it, the first and the later ones, when no process of it lives.
 
         Raises:
             ValueError: The name is taken by a child that has not been stopped.
         """
         if name in self._children:
             raise ValueError(f"child {name!r} exists already: give each child a name of its own.")
-        child = _Child(name, tuple(argv), dict(env or {}), restart, log)
+        child = _Child(name, tuple(argv), dict(env or {}), restart, log, death_signal, tuple(fds), on_launch)
         self._launch(child)
         self._children[name] = child
 
@@ -112,6 +121,46 @@ class Children:
             ChildState(child.name, child.process.pid if child.process else None, child.restarts, child.exit_code)
             for child in self._children.values()
         ]
+
+    def pid(self, name: str) -> int | None:
+        """The process of a child; None while it has none, or when there is no such child."""
+        child = self._children.get(name)
+        return child.process.pid if child is not None and child.process is not None else None
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a child and its session; the next `poll` that finds it dead starts it again without a pause."""
+        child = self._children[name]
+        if child.process is not None:
+            child.hurried = True
+            _kill_session(child.process)
+
+    def terminate(self, name: str) -> None:
+        """SIGTERM a child, if it has a process."""
+        process = self._children[name].process
+        if process is not None:
+            process.terminate()
+
+    def retire(self, name: str, new_name: str) -> None:
+        """Give a child another name, under which it is not started again; its own one is free for a successor.
+
+        Raises:
+            ValueError: The new name is taken.
+        """
+        if new_name in self._children:
+            raise ValueError(f"child {new_name!r} exists already: give each child a name of its own.")
+        child = self._children.pop(name)
+        child.name, child.restart, child.due_at = new_name, False, None
+        self._children[new_name] = child
+
+    def forget(self, name: str) -> None:
+        """Drop a child that has ended and is not to come back.
+
+        Raises:
+            ValueError: It still runs.
+        """
+        if self._children[name].process is not None:
+            raise ValueError(f"child {name!r} still runs: stop it first.")
+        del self._children[name]
 
     def stop(self, timeout: float = 8.0) -> list[str]:
         """SIGTERM to all at once, SIGKILL after `timeout` seconds to those still there; returns the names of those.
@@ -135,15 +184,18 @@ class Children:
         self.stop()
 
     def _launch(self, child: _Child) -> None:
+        if child.on_launch is not None:
+            child.on_launch()
         with ExitStack() as stack:
             output = stack.enter_context(child.log.open("ab")) if child.log else None
             child.process = subprocess.Popen(  # noqa: S603 (the caller's own command, no shell)
-                tether(child.argv),
+                tether(child.argv, death_signal=child.death_signal),
                 env=os.environ | child.env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                pass_fds=child.fds,
             )
         child.started_at = self._clock()
 
@@ -164,6 +216,9 @@ class Children:
             return ChildExit(child.name, child.exit_code, None)
         if self._clock() - child.started_at >= _STEADY_SECONDS:
             child.backoff = FIRST_BACKOFF_SECONDS
+        if child.hurried:
+            child.hurried, child.due_at = False, self._clock()
+            return ChildExit(child.name, child.exit_code, 0.0)
         return ChildExit(child.name, child.exit_code, self._postpone(child))
 
     def _postpone(self, child: _Child) -> float:

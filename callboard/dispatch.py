@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import structlog
+from dramatiq.errors import ConnectionClosed
+
 from callboard.envelope import KEY, facts_of, stamp
 from callboard.errors import DuplicateRun
 from callboard.ledger import claims, runs
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from callboard.job import Job
     from callboard.ledger.facts import RunFacts
     from callboard.spec import JobSpec
+
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 def message_for(
@@ -80,6 +86,28 @@ def enqueue(broker: Broker, message: Message[Any], facts: RunFacts) -> None:
     broker.enqueue(message)
     with transaction() as connection:
         runs.mark_enqueued(connection, facts.id, facts.created_at)
+
+
+def send_surely(broker: Broker, message: Message[Any], *, delay: int | None = None) -> None:
+    """Send what must not be lost: what the broker does not take becomes a pending run, which the reconciler sends.
+
+    Args:
+        broker: Where to.
+        message: What to send.
+        delay: Milliseconds until it may be delivered.
+
+    Raises:
+        LedgerUnavailable, sqlalchemy.exc.DBAPIError: The ledger does not answer either.
+    """
+    try:
+        broker.enqueue(message, delay=delay)
+    except ConnectionClosed:
+        envelope = message.options.setdefault(KEY, {})
+        envelope |= {"recorded": True, "durable": True}
+        stamp(message.options, delay)
+        with transaction() as connection:
+            insert(connection, message, spec_of(broker.get_actor(message.actor_name)))
+        logger.warning("message.kept_in_ledger", job=message.actor_name, message_id=message.message_id)
 
 
 def trigger(

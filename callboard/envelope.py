@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import orjson
+
 from callboard.ledger.facts import RunFacts
 from callboard.run import new_correlation_id, peek_run
 from observability.redaction import redact
@@ -41,13 +43,30 @@ def stamp(options: dict[str, Any], delay_ms: int | None) -> None:
         envelope["eligible_at"] = time.time() + (delay_ms or 0) / 1000
 
 
+def ready_since(body: bytes, default: float) -> float:
+    """When an encoded message became ready to run (Unix seconds); `default` if it does not say."""
+    try:
+        fields = orjson.loads(body)
+        return float(fields["options"].get(KEY, {}).get("eligible_at", fields["message_timestamp"] / 1000))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return default
+
+
 def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def facts_of(message: Message[Any], spec: JobSpec) -> RunFacts:
-    """The run that a message tells of; arguments are redacted by key."""
-    envelope = message.options.get(KEY, {})
+def facts_of(message: Message[Any], spec: JobSpec, *, body: bytes | None = None, crashes: int = 0) -> RunFacts:
+    """The run that a message tells of; arguments are redacted by key.
+
+    Args:
+        message: What was sent.
+        spec: The job it is for.
+        body: The message as bytes, where they are at hand.
+        crashes: How often it was given out to a worker that died.
+    """
+    options = message.options
+    envelope = options.get(KEY) or {}
     scheduled = envelope.get("scheduled_for")
     parent = envelope.get("parent_id")
     return RunFacts(
@@ -57,26 +76,25 @@ def facts_of(message: Message[Any], spec: JobSpec) -> RunFacts:
         queue=spec.queue,
         trigger=envelope.get("trigger", "send"),
         correlation_id=envelope.get("correlation_id") or new_correlation_id(),
-        scope=spec.scope_of(message.args, message.kwargs),
+        scope=spec.scope_of(message.args, message.kwargs) if spec.single_per else "",
         parent_id=None if parent is None else UUID(parent),
-        args=_named(spec, message),
+        args=_named(spec, message) if message.args or message.kwargs else {},
         scheduled_for=None if scheduled is None else datetime.fromisoformat(scheduled),
         missed=int(envelope.get("missed", 0)),
         eligible_at=_moment(envelope.get("eligible_at")),
         notify=tuple(envelope.get("notify", ())),
-        payload=message.encode(),
+        payload=message.encode() if body is None else body,
         delivery=delivery_id(message),
         single=spec.is_single,
         recurring=spec.recurring,
         concurrency=spec.concurrency,
         rate=spec.rate_window,
         durable=bool(envelope.get("durable", spec.is_durable)),
+        crashes=crashes,
     )
 
 
 def _named(spec: JobSpec, message: Message[Any]) -> dict[str, Any]:
-    if not message.args and not message.kwargs:
-        return {}
     try:
         named = spec.bind(message.args, message.kwargs)
     except TypeError:

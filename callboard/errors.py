@@ -10,6 +10,7 @@ CallboardError
 +-- ArgumentsError           a job was sent arguments that its function does not take (also a TypeError)
 +-- DuplicateRun             the job is already pending or running for that scope (also Dramatiq's MiddlewareError)
 +-- LedgerUnavailable        Postgres cannot be reached, so nothing can be promised (also a MiddlewareError)
++-- UnsafeBroker             the broker's server would lose or evict messages
 +-- NotFound                 no job, run or dead letter of that name or id
 +-- ReplayRefused            the dead letter was replayed or discarded before
 """
@@ -88,6 +89,10 @@ class DuplicateRun(CallboardError, MiddlewareError):  # noqa: N818 - callers rea
 
 class LedgerUnavailable(CallboardError, MiddlewareError):  # noqa: N818 - a state of the ledger, named as such
     """Postgres cannot be reached; the message stays with the broker."""
+
+
+class UnsafeBroker(CallboardError):  # noqa: N818 - what it is
+    """The broker's server does not keep what it takes; the message names the setting to change."""
 
 
 class NotFound(CallboardError):  # noqa: N818 - the outcome's usual name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from dramatiq import Broker
     from sqlalchemy import Connection
 
+    from callboard.ledger.recorder import Recorder
+    from callboard.middleware._execution import Execution
     from callboard.run import Run
     from callboard.settings import Settings
 
@@ -27,39 +28,44 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 # Cancel requests reach a run, and its progress reaches the ledger, within this many seconds.
 _ROUND_SECONDS = 0.5
+# A run without a row gets one once it has run for so long.
+_LATE_SECONDS = 0.1
 
 
 class Heart(Loop):
     """Renews the lease of this process and of its runs' claims; carries cancel requests in and progress out."""
 
-    def __init__(self, broker: Broker | None, worker_id: UUID, settings: Settings, *, threads: int, host: str) -> None:
+    def __init__(
+        self,
+        broker: Broker | None,
+        worker_id: UUID,
+        settings: Settings,
+        recorder: Recorder | None = None,
+        *,
+        threads: int,
+        host: str,
+    ) -> None:
         super().__init__("heart", _ROUND_SECONDS)
+        self._recorder = recorder
         self.worker_id = worker_id
         self._broker = broker
         self._settings = settings
         self._threads = threads
         self._host = host
-        self._runs: dict[UUID, Run] = {}
+        self._executions: dict[int, Execution] = {}
         self._saved: dict[UUID, object] = {}
-        self._lock = threading.Lock()
         self._registered = False
         self._next_beat = 0.0
 
-    def watch(self, run: Run) -> None:
-        """A run begins here."""
-        with self._lock:
-            self._runs[run.id] = run
+    def watch(self, execution: Execution) -> None:
+        """An attempt begins here."""
+        self._executions[id(execution)] = execution
 
-    def unwatch(self, run: Run) -> None:
-        """The run is over."""
-        with self._lock:
-            if self._runs.get(run.id) is run:
-                del self._runs[run.id]
-            self._saved.pop(run.id, None)
-
-    def _watched(self) -> list[Run]:
-        with self._lock:
-            return list(self._runs.values())
+    def unwatch(self, execution: Execution) -> None:
+        """The attempt is over."""
+        self._executions.pop(id(execution), None)
+        if self._saved:
+            self._saved.pop(execution.run.id, None)
 
     def start(self) -> None:
         """Register with the ledger and begin.
@@ -70,17 +76,18 @@ class Heart(Loop):
         super().start()
 
     def _tick(self) -> None:
-        watched = self._watched()
+        executions = list(self._executions.values())
+        watched = [execution.run for execution in executions]
         beat_due = time.monotonic() >= self._next_beat
         if not watched and not beat_due:
             return
+        self._begin_late(executions)
         with get_engine().begin() as connection:
             if beat_due:
                 self._beat(connection, watched)
             if watched:
                 self._carry(connection, watched)
         if beat_due:
-            self._tell_broker()
             self._next_beat = time.monotonic() + self._settings.heartbeat_seconds
 
     def _beat(self, connection: Connection, watched: list[Run]) -> None:
@@ -107,10 +114,13 @@ class Heart(Loop):
         )
         self._registered = True
 
-    def _tell_broker(self) -> None:
-        heartbeat = getattr(self._broker, "heartbeat", None)
-        if heartbeat is not None:
-            heartbeat()
+    def _begin_late(self, executions: list[Execution]) -> None:
+        """Give the light runs that run on a row."""
+        late = time.monotonic() - _LATE_SECONDS
+        rows = [one for one in executions if not one.started.recorded and one.began < late]
+        if rows and self._recorder is not None:
+            now = time.monotonic()
+            self._recorder.begin_late([(one.facts, one.started, now - one.began) for one in rows])
 
     def _carry(self, connection: Connection, watched: list[Run]) -> None:
         asked = runs.cancelled_among(connection, [run.id for run in watched])

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from structlog.contextvars import bind_contextvars, unbind_contextvars
-
 from callboard.dispatch import insert, message_for
 from callboard.heart import Heart
 from callboard.journal import finished, started
 from callboard.ledger.database import get_engine, transaction
 from callboard.ledger.facts import Refused, Report
 from callboard.ledger.recorder import Recorder
+from callboard.middleware._execution import Execution
 from callboard.outcome import Cancelled, Completed, Failed, Failure, Outcome
 from callboard.run import Run, enter_run
 from callboard.settings import get_settings
@@ -65,8 +64,8 @@ def _run(job: Job[Any, Any], kwargs: dict[str, Any], facts: RunFacts, recorder: 
         return InlineResult(facts.id, Cancelled(answer.reason), 0, {}, {})
     run = Run.begin(facts, answer)
     enter_run(run)
-    bind_contextvars(correlation_id=run.correlation_id, run_id=str(run.id), job=run.job, queue=run.queue)
-    heart.watch(run)
+    execution = Execution(job.spec, facts, answer, run)
+    heart.watch(execution)
     started(run, job.spec)
     began = time.perf_counter()
     try:
@@ -77,9 +76,8 @@ def _run(job: Job[Any, Any], kwargs: dict[str, Any], facts: RunFacts, recorder: 
         finished(facts, outcome, run=run, milliseconds=milliseconds, fenced=not kept)
         return InlineResult(facts.id, outcome, milliseconds, run.counts, run.notes)
     finally:
-        heart.unwatch(run)
+        heart.unwatch(execution)
         enter_run(None)
-        unbind_contextvars("correlation_id", "run_id", "job", "queue")
 
 
 def _call(job: Job[Any, Any], kwargs: dict[str, Any], run: Run, facts: RunFacts) -> Outcome:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from dramatiq import Message
 from dramatiq.actor import Actor
 
-from callboard.broker import get_broker
+from callboard.broker import Transport, get_broker
 from callboard.errors import DeclarationError, NotFound
+from callboard.ids import new_id
 from callboard.spec import JobSpec, check_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import timedelta
 
-    from dramatiq import Broker, Message
+    from dramatiq import Broker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,6 +28,44 @@ class Job(Actor[P, R]):
     """An actor declared with `@job`: `send`, `message`, groups and pipelines work as Dramatiq documents them."""
 
     spec: JobSpec
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now."""
+        return self.fn(*args, **kwargs)
+
+    def message_with_options(
+        self,
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        **options: Any,  # noqa: ANN401 - Dramatiq's message options
+    ) -> Message[R]:
+        """A message that nobody has sent yet; its id is time-ordered (UUIDv7): the ledger's inserts stay cheap."""
+        if "on_failure" in options or "on_success" in options:
+            checked = super().message_with_options(args=args, kwargs=kwargs, **options)
+            return replace(checked, message_id=new_id())
+        return Message(self.queue_name, self.actor_name, tuple(args), kwargs or {}, options, message_id=new_id())
+
+    def send_many(self, arguments: Iterable[Mapping[str, Any] | Sequence[Any]]) -> list[Message[R]]:
+        """Send one message for each item, 1,000 in a round trip.
+
+        Args:
+            arguments: A mapping is taken as arguments by name, a list or tuple as arguments by position.
+
+        Raises:
+            ArgumentsError: Some do not fit the function's signature; nothing is sent.
+        """
+        messages = [self._message_of(item) for item in arguments]
+        broker = self.broker
+        if isinstance(broker, Transport):
+            return broker.enqueue_many(messages)
+        return [broker.enqueue(message) for message in messages]
+
+    def _message_of(self, item: Mapping[str, Any] | Sequence[Any]) -> Message[R]:
+        named = isinstance(item, Mapping)
+        args, kwargs = ((), dict(item)) if named else (tuple(item), {})
+        self.spec.bind(args, kwargs)
+        return self.message_with_options(args=args, kwargs=kwargs)
 
     def send_with_options(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from callboard.spec import JobSpec
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.run")
+_gate = logging.getLogger("callboard.run")  # asked first: a line that nobody will read is not put together
 
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _STATUS: dict[type[Outcome], str] = {
     Completed: "success",
     Retry: "retry",
@@ -29,6 +32,8 @@ _STATUS: dict[type[Outcome], str] = {
 
 def started(run: Run, spec: JobSpec) -> None:
     """An attempt begins."""
+    if not _gate.isEnabledFor(_LEVELS[spec.log_level]):
+        return
     _log(
         spec.log_level,
         "job.started",
@@ -52,11 +57,13 @@ def finished(
     retries: int = 0,
 ) -> None:
     """An attempt ended, or was turned away."""
+    level = "info" if isinstance(outcome, Completed | Cancelled | Interrupted | Refused) else "warning"
+    if not _gate.isEnabledFor(_LEVELS[level]):
+        return
     fields: dict[str, Any] = {"job": facts.job, "trigger": facts.trigger, "attempt": retries + 1, "id": str(facts.id)}
     if run is not None:
         fields |= {"attempt": run.attempt, "id": run.display_id, "counts": run.counts, "notes": run.notes}
     fields |= {"duration_ms": milliseconds} | _ending(outcome, fenced=fenced)
-    level = "info" if isinstance(outcome, Completed | Cancelled | Interrupted | Refused) else "warning"
     _log(level, "job.finished", **fields)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import structlog
+
+from observability import logs
 
 if TYPE_CHECKING:
     from callboard.ledger.facts import RunFacts, Started
@@ -21,11 +22,11 @@ def new_correlation_id() -> str:
     return f"job-{uuid4()}"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Run:
     """One execution of a job, as its function sees it. Thread-safe: a job may report from threads of its own.
 
-    `display_id` is what `id=` of a task's log line shows: the scope, else a plain first argument, else the run's id.
+    `first` is the first argument, redacted.
     """
 
     job: str
@@ -39,19 +40,17 @@ class Run:
     missed: int = 0
     scope: str = ""
     token: int = 0
-    display_id: str = ""
-    _counts: Counter[str] = field(default_factory=Counter)
+    first: object = None
+    _counts: dict[str, int] = field(default_factory=dict)
     _notes: dict[str, Any] = field(default_factory=dict)
     _progress: dict[str, Any] | None = None
-    _cancel: threading.Event = field(default_factory=threading.Event)
+    _cancel: bool = False
     _cancel_seen: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def begin(cls, facts: RunFacts, started: Started) -> Run:
         """The run of an attempt that the ledger let start."""
-        first = next(iter(facts.args.values()), None)
-        plain = str(first) if isinstance(first, str | int) else str(facts.id)
         return cls(
             job=facts.job,
             id=facts.id,
@@ -64,13 +63,19 @@ class Run:
             missed=facts.missed,
             scope=facts.scope,
             token=started.token,
-            display_id=facts.scope or plain,
+            first=next(iter(facts.args.values())) if facts.args else None,
         )
+
+    @property
+    def display_id(self) -> str:
+        """What `id=` of a task's log line shows: the scope, else a plain first argument, else the run's id."""
+        return self.scope or (str(self.first) if isinstance(self.first, str | int) else str(self.id))
 
     def count(self, **numbers: int) -> None:
         """Add to the run's counts, e.g. `count(scanned=842, summarised=37)`; they add up over calls."""
         with self._lock:
-            self._counts.update(numbers)
+            for name, number in numbers.items():
+                self._counts[name] = self._counts.get(name, 0) + number
 
     def note(self, **fields: Any) -> None:  # noqa: ANN401 - any JSON value may be noted
         """Keep facts for the run's log line and row, e.g. `note(http_status=503)`; the last value wins."""
@@ -91,14 +96,14 @@ class Run:
     @property
     def cancelled(self) -> bool:
         """True once somebody asked to cancel; the job should return early. Asking marks the run as cancelled."""
-        if self._cancel.is_set():
+        if self._cancel:
             self._cancel_seen = True
         return self._cancel_seen
 
     @property
     def cancel_requested(self) -> bool:
         """True once somebody asked to cancel; unlike `cancelled`, asking leaves no mark."""
-        return self._cancel.is_set()
+        return self._cancel
 
     @property
     def counts(self) -> dict[str, int]:
@@ -131,10 +136,28 @@ class Run:
 
     def request_cancel(self) -> None:
         """Make `cancelled` true; called when the ledger says so."""
-        self._cancel.set()
+        self._cancel = True
 
 
 _current: ContextVar[Run | None] = ContextVar("callboard_run", default=None)
+
+
+def _fields() -> dict[str, object]:
+    """What every log line of a run carries."""
+    run = _current.get()
+    if run is None or run.token == 0:
+        return {}
+    name = str(run.id)
+    return {
+        "correlation_id": run.correlation_id,
+        "message_id": name,
+        "run_id": name,
+        "job": run.job,
+        "queue": run.queue,
+    }
+
+
+logs.add_context(_fields)
 
 
 def current_run() -> Run:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "CALLBOARD_"
+
+
+class LaneSetting(NamedTuple):
+    """Queues with threads of their own."""
+
+    name: str
+    queues: tuple[str, ...]
+    threads: int
+
+
+_LANE = re.compile(r"\s*([A-Za-z_][\w-]*)\s*=\s*([1-9][0-9]{0,2})\s*:\s*([\w-]+(?:\s*,\s*[\w-]+)*)\s*")
+
+
+def _lane(text: str) -> LaneSetting:
+    found = _LANE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"lane {text!r} must look like 'slow=2:reports,exports': a name, its threads, its queues.")
+    return LaneSetting(found[1], tuple(queue.strip() for queue in found[3].split(",")), int(found[2]))
 
 
 class Settings(BaseSettings):
@@ -21,14 +40,26 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="Postgres; unset: the embedded one under `home`.")
     broker_url: str | None = Field(None, description="Redis or Valkey; unset: the embedded one under `home`.")
     broker_namespace: str = Field("callboard", description="Prefix of every key in the broker.", min_length=1)
+    broker_allow_volatile: bool = Field(default=False, description="Accept a broker without an append-only file.")
+    message_max_bytes: int = Field(262_144, ge=1024, description="Largest message that may be sent.")
     actors: Annotated[tuple[str, ...], NoDecode] = Field(
         ("actors.sessions",), description="Actor modules to load, comma separated."
     )
     worker_processes: int = Field(2, ge=1, le=256, description="Worker processes of one `callboard worker`.")
     worker_threads: int = Field(8, ge=1, le=256, description="Threads of one worker process.")
+    worker_max_jobs: int = Field(0, ge=0, description="Jobs after which a worker process is renewed; 0: never.")
+    worker_max_memory_mb: int = Field(
+        0, ge=0, description="Resident memory (10^6 bytes) above which a worker process is renewed; 0: never."
+    )
+    time_limit_grace_seconds: float = Field(
+        5.0, gt=0, description="A job that outlives its time limit by so long is ended by killing its process."
+    )
+    lanes: Annotated[tuple[LaneSetting, ...], NoDecode] = Field(
+        (), description="Threads of their own for some queues: `slow=2:reports,exports;mail=4:mail`."
+    )
     queues: Annotated[tuple[str, ...], NoDecode] = Field((), description="Queues to work on; empty: all of them.")
-    heartbeat_seconds: float = Field(3.0, gt=0, description="How often a worker renews its lease.")
-    lease_seconds: float = Field(15.0, gt=0, description="A worker silent for so long is dead; its runs go elsewhere.")
+    heartbeat_seconds: float = Field(2.0, gt=0, description="How often a worker renews its lease.")
+    lease_seconds: float = Field(10.0, gt=0, description="A worker silent for so long is dead; its runs go elsewhere.")
     pending_lease_seconds: float = Field(3600.0, gt=0, description="A pending run holds its claim for so long.")
     max_crashes: int = Field(3, ge=1, description="Unfinished starts after which a message is poison.")
     shutdown_grace_seconds: float = Field(6.0, gt=0, description="What a stopping worker gives its running jobs.")
@@ -47,6 +78,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("lanes", mode="before")
+    @classmethod
+    def _parse_lanes(cls, value: object) -> object:
+        return tuple(_lane(part) for part in value.split(";") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("home")
     @classmethod

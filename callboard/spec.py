@@ -6,7 +6,7 @@ import difflib
 import inspect
 import re
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from callboard.cadence import Cadence, cron
@@ -58,24 +58,24 @@ class JobSpec:
         for check in _CHECKS:
             check(self)
 
-    @property
+    @cached_property
     def recurring(self) -> bool:
         """True if the scheduler calls the job."""
         return self.cadence is not None
 
-    @property
+    @cached_property
     def is_single(self) -> bool:
         """True if at most one run per scope may be pending or running; a recurring job is, unless it says otherwise."""
         return (
             self.recurring if self.single is None and self.single_per is None else bool(self.single or self.single_per)
         )
 
-    @property
+    @cached_property
     def is_durable(self) -> bool:
         """True if each run is in the ledger before it is in the broker; a recurring job's runs always are."""
         return self.recurring if self.durable is None else self.durable
 
-    @property
+    @cached_property
     def rate_window(self) -> tuple[int, float] | None:
         """The rate as (starts, seconds): `(100, 60.0)` for `100/min`; None without one."""
         if self.rate is None:
@@ -83,10 +83,20 @@ class JobSpec:
         number, _, unit = self.rate.partition("/")
         return int(number), _UNITS[unit]
 
+    @cached_property
+    def is_light(self) -> bool:
+        """True if nothing has to be asked of the ledger before a first attempt may start."""
+        return not (self.is_durable or self.is_single or self.concurrency is not None or self.rate is not None)
+
     @property
     def doc(self) -> str:
         """The first line of the function's docstring."""
         return (inspect.getdoc(self.fn) or "").partition("\n")[0]
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """What the function takes."""
+        return inspect.signature(self.fn)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Arguments by parameter name.
@@ -94,19 +104,18 @@ class JobSpec:
         Raises:
             ArgumentsError: They do not fit the function's signature.
         """
-        signature = inspect.signature(self.fn)
         try:
-            return dict(signature.bind(*args, **kwargs).arguments)
+            return dict(self.signature.bind(*args, **kwargs).arguments)
         except TypeError as error:
             raise ArgumentsError(
-                f"Job {self.name!r}: {error}. It takes {self.name}{signature}; send just these arguments."
+                f"Job {self.name!r}: {error}. It takes {self.name}{self.signature}; send just these arguments."
             ) from None
 
     def scope_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The value that "only one at a time" is counted by; empty when it is counted by job alone."""
         if self.single_per is None:
             return ""
-        bound = inspect.signature(self.fn).bind_partial(*args, **kwargs)
+        bound = self.signature.bind_partial(*args, **kwargs)
         bound.apply_defaults()
         return str(bound.arguments.get(self.single_per, ""))
 

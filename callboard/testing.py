@@ -9,8 +9,7 @@ In a `conftest.py`: `pytest_plugins = ["callboard.testing"]`. Then a test may ta
 
 from __future__ import annotations
 
-import heapq
-import itertools
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -18,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import dramatiq.broker
 import pytest
-from dramatiq import Broker, set_broker
-from dramatiq.broker import MessageProxy
+from dramatiq import Broker, Middleware, set_broker
 from dramatiq.worker import WorkerThread
 
+from callboard.broker import memory
+from callboard.broker.consumer import Proxy
+from callboard.broker.memory import MemoryStore
+from callboard.broker.transport import Lane
 from callboard.envelope import facts_of
 from callboard.errors import DuplicateRun
 from callboard.ledger.facts import Refused, Report, RunFacts, Started
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from dramatiq import Message, Worker
 
+    from callboard.broker.transport import Delivery
     from callboard.spec import JobSpec
 
 __all__ = ["Clock", "MemoryBroker", "MemoryRun", "callboard_broker", "callboard_clock", "callboard_run"]
@@ -125,34 +128,38 @@ class _MemoryRecord(RunRecord):
         self.recorder.insert(facts_of(message, spec))
 
 
-class MemoryBroker(Broker):
-    """Keeps what is sent until `drain` runs it, in the caller's thread, through the real middleware."""
+class _Sent(Middleware):
+    """Keeps what was sent, as it was sent."""
 
     def __init__(self) -> None:
+        self.messages: list[Message[Any]] = []
+
+    def after_enqueue(self, broker: Broker, message: Message[Any], delay: int) -> None:  # noqa: ARG002 - hook
+        self.messages.append(message)
+
+
+class MemoryBroker(memory.MemoryBroker):
+    """The broker in memory, and `drain`: what waits is run in the caller's thread, through the real middleware.
+
+    Its clock stands, and `drain` moves it to when the next message is due.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
         self._record = _MemoryRecord()
-        super().__init__(
-            middleware=[m for m in stack(self._record) if type(m).__name__ not in ("TimeLimit", "AsyncIO")]
-        )
-        self.sent: list[Message[Any]] = []
-        self._waiting: list[tuple[float, int, Message[Any]]] = []
-        self._order = itertools.count()
+        self._sent = _Sent()
+        real = [m for m in stack(self._record) if type(m).__name__ not in ("TimeLimit", "AsyncIO")]
+        super().__init__(store=MemoryStore(clock=lambda: self._now), middleware=[*real, self._sent])
+
+    @property
+    def sent(self) -> list[Message[Any]]:
+        """Every message so far, retries too, in the order they were sent."""
+        return self._sent.messages
 
     @property
     def runs(self) -> list[MemoryRun]:
         """Every run so far, in the order they were first seen."""
         return list(self._record.recorder.runs.values())
-
-    def declare_queue(self, queue_name: str) -> None:
-        """Queues need no making."""
-        self.queues[queue_name] = None
-
-    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Keep a message; `delay` (milliseconds) orders it behind what is due before."""
-        self.emit_before("enqueue", message, delay)
-        self.sent.append(message)
-        heapq.heappush(self._waiting, (delay or 0, next(self._order), message))
-        self.emit_after("enqueue", message, delay)
-        return message
 
     def drain(self, *, most: int = 1000) -> list[MemoryRun]:
         """Run all that waits, retries and what the jobs send included, without waiting for delays.
@@ -161,26 +168,40 @@ class MemoryBroker(Broker):
             most: Attempts after which this raises instead of going on for ever.
 
         Raises:
-            RuntimeError: More than `most` attempts were made.
+            RuntimeError: More than `most` attempts would be made.
+            ValueError: A message cannot be read; says why.
         """
-        for _ in range(most):
-            if not self._waiting:
-                return self.runs
-            self._attempt(heapq.heappop(self._waiting)[2])
-        raise RuntimeError(f"{most} attempts were made and messages are left: does a job send itself for ever?")
+        attempts = 0
+        while (delivery := self._next()) is not None:
+            if attempts == most:
+                self.settle([(delivery, GiveBack())])
+                raise RuntimeError(f"{most} attempts were made and messages are left: does a job send itself for ever?")
+            self._attempt(delivery)
+            attempts += 1
+        return self.runs
 
-    def _attempt(self, message: Message[Any]) -> None:
-        consumers = {message.queue_name: SimpleNamespace(post_process_message=self._settle)}
+    def _next(self) -> Delivery | None:
+        due = self.store.promote()
+        while (queue := self.store.head(self.queues - self.paused())) is None and due < math.inf:
+            self._now += due
+            due = self.store.promote()
+        found = [] if queue is None else self.fetch([Lane((queue,), 1)], 0)
+        return found[0] if found else None
+
+    def _attempt(self, delivery: Delivery) -> None:
+        if delivery.message is None:
+            self.settle([(delivery, Acknowledge())])
+            raise ValueError(f"a message in queue {delivery.queue!r} cannot be read: {delivery.defect}")
+        consumers = {delivery.queue: SimpleNamespace(post_process_message=self._settle)}
         queue = SimpleNamespace(task_done=lambda: None)
         thread = WorkerThread(broker=self, consumers=consumers, work_queue=queue, worker_timeout=0)  # type: ignore[arg-type]  # the two calls it makes
-        thread.process_message(MessageProxy(message.copy()))
+        thread.process_message(Proxy(delivery, delivery.message))
 
-    def _settle(self, message: MessageProxy) -> None:
-        settlement = getattr(message, "settlement", Acknowledge())
+    def _settle(self, message: Proxy) -> None:
+        settlement = message.settlement or Acknowledge()
+        self.settle([(message.delivery, settlement)])
         if isinstance(settlement, Resend):
-            self.enqueue(message._message, delay=int(settlement.delay * 1000))  # noqa: SLF001 - the proxied message
-        elif isinstance(settlement, GiveBack):
-            heapq.heappush(self._waiting, (0, next(self._order), message._message))  # noqa: SLF001 - the same
+            self.sent.append(message._message)  # noqa: SLF001 - the proxied message
 
 
 @pytest.fixture

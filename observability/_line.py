@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-from structlog.contextvars import get_contextvars
+from typing import TYPE_CHECKING, cast
 
 from observability import events
 from observability._plain import plain
@@ -42,6 +41,17 @@ class Line:
         return {**self.context, **self.fields}
 
 
+# What else every line of a thread carries; asked when a line is written, so that it costs nothing when none is.
+sources: list[Callable[[], Mapping[str, object]]] = []
+
+
+def _context() -> Mapping[str, object]:
+    context: dict[str, object] = {}
+    for source in sources:
+        context |= source()
+    return context | _bound()
+
+
 def read(record: logging.LogRecord) -> Line:
     """The line of a record; called in the thread that logged, for the context is that thread's."""
     fields = dict(record.msg) if isinstance(record.msg, Mapping) else {}
@@ -56,9 +66,15 @@ def read(record: logging.LogRecord) -> Line:
         thread=record.threadName or "",
         pid=record.process or 0,
         fields=fields,
-        context=get_contextvars(),
+        context=_context(),
         exception=_exception(record),
     )
+
+
+def _bound() -> dict[str, object]:
+    """What structlog has bound: nothing where nobody has imported it, and it is too big to import it for that."""
+    module = sys.modules.get("structlog.contextvars")
+    return {} if module is None else cast("dict[str, object]", module.get_contextvars())
 
 
 def message_of(error: BaseException) -> str | None:

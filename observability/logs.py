@@ -4,7 +4,8 @@
     log = structlog.get_logger(__name__)
     log.info("sessions.file_torn", path=path, line=812)
 
-Fields bound by `structlog.contextvars` (correlation id, run, job) are on each JSON line of that thread, libraries' too.
+What `add_context` sources say (correlation id, run, job) and what is bound by `structlog.contextvars` is on each JSON
+line of that thread, libraries' too.
 """
 
 from __future__ import annotations
@@ -13,19 +14,17 @@ import logging
 import os
 import socket
 import sys
-from importlib import metadata
 from typing import TYPE_CHECKING, Literal, TextIO, cast
-
-import structlog
 
 from observability._handler import LineHandler, Renderer
 from observability._json import JsonRenderer
+from observability._line import sources
 from observability._text import TextRenderer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
-__all__ = ["FORMATS", "LEVELS", "Format", "configure", "lost_lines", "resolve_format"]
+__all__ = ["FORMATS", "LEVELS", "Format", "add_context", "configure", "lost_lines", "resolve_format"]
 
 Format = Literal["auto", "json", "text"]
 FORMATS: tuple[Format, ...] = ("auto", "json", "text")
@@ -44,24 +43,42 @@ def configure(
     service: str,
     stream: TextIO | None = None,
     show_correlation: bool = False,
+    version: str | None = None,
+    small: bool = False,
 ) -> None:
     """Send all logs of this process to `stream` (sys.stderr without one); calling it again replaces what was set.
 
-    `auto` is text on a terminal and JSON elsewhere; a process that starts others on pipes should hand them
-    `resolve_format()`, for they see no terminal. `show_correlation` appends the correlation id to lines of text.
+    Our events go through structlog, unless `small`: then only `PlainLog` and the standard library may log here.
+    `version`, that of Callboard, is looked up if it is not given. `auto` is text on a terminal and JSON elsewhere; a
+    process that starts others on pipes should hand them `resolve_format()`, for they see no terminal.
+    `show_correlation` appends the correlation id to lines of text.
     Raises ValueError on an unknown format or level.
     """
     number = _level(level)
     chosen = resolve_format(format, stream)
-    _install(LineHandler(_renderer(chosen, service, stream, show_correlation=show_correlation), stream))
+    render = _renderer(chosen, service, version or _version(), stream, show_correlation=show_correlation)
+    _install(LineHandler(render, stream))
     logging.getLogger().setLevel(number)
     _quieten(number)
+    if not small:
+        _configure_structlog()
+
+
+def _configure_structlog() -> None:
+    import structlog  # noqa: PLC0415 - 15 MB that a small process does without
+
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, _hand_over],
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def add_context(source: Callable[[], Mapping[str, object]]) -> None:
+    """Ask `source` for fields at each line, in the thread that logs; what `structlog.contextvars` holds wins."""
+    if source not in sources:
+        sources.append(source)
 
 
 def resolve_format(asked: Format, stream: TextIO | None = None) -> Literal["json", "text"]:
@@ -84,10 +101,10 @@ def _level(level: str) -> int:
     return logging.getLevelNamesMapping()[level.upper()]
 
 
-def _renderer(chosen: str, service: str, stream: TextIO | None, *, show_correlation: bool) -> Renderer:
+def _renderer(chosen: str, service: str, version: str, stream: TextIO | None, *, show_correlation: bool) -> Renderer:
     if chosen == "text":
         return TextRenderer(show_correlation=show_correlation, colour=_shows_colour(stream))
-    return JsonRenderer(service=service, version=_version(), instance=socket.gethostname())
+    return JsonRenderer(service=service, version=version, instance=socket.gethostname())
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -101,6 +118,8 @@ def _shows_colour(stream: TextIO | None) -> bool:
 
 
 def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415 - it brings the mail parser, which a small process does without
+
     try:
         return metadata.version("callboard")
     except metadata.PackageNotFoundError:

@@ -70,9 +70,7 @@ class Reaper(Loop):
         if facts.payload:
             failures.bury(connection, facts, row["attempt"], failure, reason="worker lost", issue_id=issue_id)
         claims.release(connection, row["job"], row["scope"], row["id"])
-        totals.add(
-            connection, job=row["job"], queue=row["queue"], outcome="failed", seconds=float(seconds), shard=row["token"]
-        )
+        totals.add(connection, job=row["job"], queue=row["queue"], outcome="failed", seconds=float(seconds))
         if recurring:
             schedules.ended(connection, row["job"], outcome="failed", seconds=float(seconds))
         logger.warning("run.failed_with_its_worker", run_id=str(row["id"]), job=row["job"])

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dramatiq.broker
-from dramatiq import Worker, set_broker
+from dramatiq import set_broker
 from sqlalchemy import text
 
 from callboard import get_settings, transaction
-from callboard.broker import RedisBroker, make_broker
+from callboard.broker import Transport, make_broker
 from callboard.ledger.database import dispose
+from callboard.worker import Worker, plan_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Board:
     """The engine's parts, on real servers."""
 
-    broker: RedisBroker
+    broker: Transport
     settings: Settings
     database_url: str
     _booted: bool = False
@@ -52,13 +53,13 @@ class Board:
         if not self._booted:
             self.broker.emit_after("process_boot")
             self._booted = True
-        worker = Worker(self.broker, worker_threads=threads, worker_timeout=20)
+        settings = self.settings.model_copy(update={"worker_threads": threads})
+        worker = Worker(self.broker, plan_lanes(settings, self.broker.get_declared_queues()))
         worker.start()
         try:
             yield worker
         finally:
-            worker.stop(timeout=20_000)
-            self.broker.middleware.pop()  # the worker's own, which stock Dramatiq leaves behind
+            worker.stop(timeout=20)
 
 
 @contextmanager

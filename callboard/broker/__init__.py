@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dramatiq.broker
 from dramatiq import Broker, set_broker
 
-from callboard.broker.redis import Depth, RedisBroker, broker_url
+from callboard.broker.redis import RedisBroker
+from callboard.broker.transport import Delayed, Delivery, Depth, Lane, Transport
+from callboard.broker.url import broker_url
 from callboard.errors import DeclarationError
 from callboard.middleware import RunRecord, stack
+from callboard.settings import get_settings
 
-__all__ = ["Depth", "RedisBroker", "broker_url", "get_broker", "make_broker"]
+if TYPE_CHECKING:
+    from dramatiq import Middleware
+
+__all__ = [
+    "Delayed",
+    "Delivery",
+    "Depth",
+    "Lane",
+    "RedisBroker",
+    "Transport",
+    "broker_url",
+    "get_broker",
+    "make_broker",
+]
 
 
-def make_broker(url: str | None = None, *, namespace: str | None = None) -> RedisBroker:
-    """A broker with the whole middleware stack; it reads its settings and connects at its first command."""
-    return RedisBroker(url=url, middleware=stack(), namespace=namespace)
+def make_broker(url: str | None = None, *, namespace: str | None = None) -> Transport:
+    """A broker with the whole middleware stack; it connects at its first command.
+
+    Args:
+        url: `redis://`, `rediss://`, `redis+sentinel://`, `redis+cluster://`, `amqp://`, `amqps://` or `memory://`;
+            None: from the settings.
+        namespace: Prefix of all keys or queues; None: from the settings.
+    """
+    return _make(url or get_settings().broker_url or "redis://", url, stack(), namespace)
+
+
+def _make(kind: str, url: str | None, middleware: list[Middleware], namespace: str | None) -> Transport:
+    scheme = kind.partition("://")[0]
+    if scheme in ("amqp", "amqps"):
+        from callboard.broker.rabbitmq import RabbitBroker  # noqa: PLC0415 - its client is an extra
+
+        return RabbitBroker(url=url, middleware=middleware, namespace=namespace)
+    if scheme == "memory":
+        from callboard.broker.memory import MemoryBroker  # noqa: PLC0415 - for tests
+
+        return MemoryBroker(middleware=middleware)
+    return RedisBroker(url=url, middleware=middleware, namespace=namespace)
 
 
 def get_broker() -> Broker:

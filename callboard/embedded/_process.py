@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from callboard.embedded._errors import EmbeddedError
@@ -13,7 +14,6 @@ from callboard.tether import tether
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
 
 _POLL_SECONDS = 0.01
 _READY_SECONDS = 60.0  # a recovery after a crash replays the log first
@@ -33,8 +33,13 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether our child lives."""
-        return self._process is not None and self._process.poll() is None
+        """Whether our child lives; one whose last threads are still ending does not."""
+        if self._process is None or self._process.poll() is not None:
+            return False
+        if _is_zombie(self._process.pid):
+            self._process.wait()
+            return False
+        return True
 
     def launch(self, argv: Sequence[str], *, drop: str, stdin: bytes = b"") -> None:
         """Start the program with `stdin` on its standard input; the log of the start before is kept as `.1`."""
@@ -89,6 +94,15 @@ class ServerProcess:
     def _last_words(self) -> str:
         text = self._log.read_text(encoding="utf-8", errors="replace").strip() if self._log.exists() else ""
         return f"{self._log} says:\n{text[-_LAST_WORDS:]}"
+
+
+def _is_zombie(pid: int) -> bool:
+    """True for a killed child whose main thread has ended, though not yet all of its threads: it cannot be reaped yet."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def _feed(process: subprocess.Popen[bytes], content: bytes) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from callboard.ledger.facts import dumps
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from callboard.ledger.facts import RunFacts
+    from callboard.ledger.wire import Cursor
 
 # A claim changes hands when its run already has it, when its lease is over, or when its run has ended all the same.
 _TAKE = text("""
@@ -28,7 +31,27 @@ returning run_id
 """)
 _HOLDER = text("select run_id from board.claims where job = :job and scope = :scope")
 _RELEASE = text("delete from board.claims where job = :job and scope = :scope and run_id = :id")
-_RENEW = text("update board.claims set lease_until = now() + make_interval(secs => :lease) where run_id = any(:ids)")
+_RENEW = text("""
+with ours as materialized (
+    select job, scope from board.claims where run_id = any(:ids) order by job, scope for update
+)
+update board.claims c set lease_until = now() + make_interval(secs => :lease)
+from ours where c.job = ours.job and c.scope = ours.scope
+""")
+
+# Both statements lock in the order of the key, as does `_RENEW`: no two transactions wait for each other.
+_OURS = """
+with g as materialized (
+    select * from json_to_recordset(%(rows)s::json) as g (job text, scope text, run_id uuid, lease float8)
+), ours as materialized (
+    select c.job, c.scope, g.lease from board.claims c join g using (job, scope, run_id)
+    order by c.job, c.scope for update of c
+)"""
+_RELEASE_MANY = f"{_OURS} delete from board.claims c using ours where c.job = ours.job and c.scope = ours.scope"
+_RENEW_MANY = f"""{_OURS}
+update board.claims c set lease_until = now() + make_interval(secs => ours.lease)
+from ours where c.job = ours.job and c.scope = ours.scope
+"""  # noqa: S608 - constants only
 
 
 def take(connection: Connection, facts: RunFacts, *, lease: float) -> UUID | None:
@@ -52,3 +75,17 @@ def release(connection: Connection, job: str, scope: str, run_id: UUID) -> None:
 def renew(connection: Connection, ids: Iterable[UUID], *, lease: float) -> None:
     """Lengthen the leases of running runs."""
     connection.execute(_RENEW, {"ids": list(ids), "lease": lease})
+
+
+def release_many(cursor: Cursor, ended: Iterable[RunFacts]) -> None:
+    """Give the claims back that these runs still hold."""
+    cursor.execute(_RELEASE_MANY, {"rows": dumps([_key(facts) for facts in ended])})
+
+
+def renew_many(cursor: Cursor, leases: Iterable[tuple[RunFacts, float]]) -> None:
+    """Lengthen the claims that these runs still hold, each to so many seconds from now."""
+    cursor.execute(_RENEW_MANY, {"rows": dumps([_key(facts) | {"lease": lease} for facts, lease in leases])})
+
+
+def _key(facts: RunFacts) -> dict[str, object]:
+    return {"job": facts.job, "scope": facts.scope, "run_id": facts.id}

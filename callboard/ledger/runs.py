@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from callboard.ledger.facts import Report
     from callboard.outcome import Failure
 
-# A delayed message may come this much before its time: the broker's clock is not ours.
-_EARLY_SECONDS = 1.0
-
 _COLUMNS = """id, created_at, job, queue, state, trigger, scope, correlation_id, parent_id, args, payload, delivery,
 scheduled_for, missed, eligible_at, notify"""
 _VALUES = """:id, :created_at, :job, :queue, :state, :trigger, :scope, :correlation_id, :parent_id,
@@ -28,17 +25,6 @@ cast(:args as jsonb), :payload, :delivery, :scheduled_for, :missed, :eligible_at
 
 _INSERT_PENDING = text(f"""
 insert into board.runs ({_COLUMNS}) values ({_VALUES}) on conflict (id, created_at) do nothing
-""")  # noqa: S608 - constants only
-
-_START = text(f"""
-insert into board.runs as r ({_COLUMNS}, attempt, token, worker_id, started_at)
-values ({_VALUES}, 1, nextval('board.fencing_token'), :worker_id, now())
-on conflict (id, created_at) do update
-set state = 'running', attempt = r.attempt + 1, token = nextval('board.fencing_token'),
-    worker_id = excluded.worker_id, started_at = now(), retry_at = null, reason = null
-where r.state = 'pending' and r.crashes < :max_crashes and r.cancel_requested_at is null
-  and (r.retry_at is null or r.retry_at <= now() + make_interval(secs => :early))
-returning attempt, token
 """)  # noqa: S608 - constants only
 
 _LOOK = text("""
@@ -61,24 +47,6 @@ update board.runs
 set state = :state, finished_at = now(), token = null, payload = null, retry_at = null, reason = :reason,
     counts = cast(:counts as json), notes = cast(:notes as json), progress = cast(:progress as jsonb),
     error_kind = :error_kind, error_type = :error_type, error = :error
-where id = :id and created_at = :created_at and state = 'running' and token = :token
-returning extract(epoch from now() - started_at) as seconds
-""")
-
-_RETRY = text("""
-update board.runs
-set state = 'pending', token = null, retry_at = now() + make_interval(secs => :delay), reason = 'retry',
-    eligible_at = now() + make_interval(secs => :delay), delivery = :delivery,
-    counts = cast(:counts as json), notes = cast(:notes as json), progress = cast(:progress as jsonb),
-    error_kind = :error_kind, error_type = :error_type, error = :error
-where id = :id and created_at = :created_at and state = 'running' and token = :token
-returning extract(epoch from now() - started_at) as seconds
-""")
-
-_INTERRUPT = text("""
-update board.runs
-set state = 'pending', token = null, attempt = attempt - 1, reason = 'interrupted', eligible_at = now(),
-    progress = cast(:progress as jsonb), history = coalesce(history, '[]'::jsonb) || cast(:event as jsonb)
 where id = :id and created_at = :created_at and state = 'running' and token = :token
 returning extract(epoch from now() - started_at) as seconds
 """)
@@ -182,13 +150,6 @@ def insert_pending(connection: Connection, facts: RunFacts) -> bool:
     return connection.execute(_INSERT_PENDING, _parameters(facts, "pending")).rowcount == 1
 
 
-def start(connection: Connection, facts: RunFacts, *, worker_id: UUID, max_crashes: int) -> tuple[int, int] | None:
-    """Begin an attempt: `(attempt, token)`, or None when the run is not to be started now."""
-    extra = {"worker_id": worker_id, "max_crashes": max_crashes, "early": _EARLY_SECONDS}
-    row = connection.execute(_START, _parameters(facts, "running") | extra).one_or_none()
-    return None if row is None else (row.attempt, row.token)
-
-
 def look(connection: Connection, facts: RunFacts) -> Position | None:
     """Lock the run's row and say where it stands; None when there is none."""
     row = connection.execute(_LOOK, {"id": facts.id, "created_at": facts.created_at}).one_or_none()
@@ -233,30 +194,13 @@ def finish(
     failure: Failure | None = None,
     reason: str | None = None,
 ) -> float | None:
-    """End a run for good. Returns its run time in seconds, or None when `token` is not the current one any more."""
+    """End a dead worker's run for good; `token` is void from then on.
+
+    Returns:
+        Its run time in seconds, or None when `token` is not the current one any more.
+    """
     given = _attempt(facts, token) | _report(report) | _error(failure) | {"state": state, "reason": reason}
     return connection.execute(_FINISH, given).scalar_one_or_none()
-
-
-def retry(
-    connection: Connection,
-    facts: RunFacts,
-    token: int,
-    *,
-    report: Report,
-    failure: Failure,
-    delay: float,
-    delivery: str,
-) -> float | None:
-    """Let a run wait `delay` seconds for its next attempt. Returns this one's run time, or None when fenced off."""
-    given = _attempt(facts, token) | _report(report) | _error(failure) | {"delay": delay, "delivery": delivery}
-    return connection.execute(_RETRY, given).scalar_one_or_none()
-
-
-def interrupt(connection: Connection, facts: RunFacts, token: int, *, report: Report, note: str) -> float | None:
-    """Give an attempt back without using it up. Returns its run time, or None when fenced off."""
-    given = _attempt(facts, token) | {"progress": dumps(report.progress), "event": note}
-    return connection.execute(_INTERRUPT, given).scalar_one_or_none()
 
 
 def end_pending(
@@ -286,7 +230,8 @@ def cancelled_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
 def save_progress(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Write progress and counts of running attempts: rows of id, created_at, token, progress, counts."""
     if rows:
-        connection.execute(_SAVE_PROGRESS, [row | {k: dumps(row[k]) for k in ("progress", "counts")} for row in rows])
+        ordered = sorted(rows, key=lambda row: row["id"])  # as every transaction locks them
+        connection.execute(_SAVE_PROGRESS, [row | {k: dumps(row[k]) for k in ("progress", "counts")} for row in ordered])
 
 
 def mark_enqueued(connection: Connection, run_id: UUID, created_at: datetime) -> None:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
+from callboard.ledger.facts import dumps
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy import Connection, RowMapping
+
+    from callboard.ledger.wire import Cursor
 
 _DECLARE = text("""
 insert into board.schedules as s (job, queue, cadence, interval_seconds, watermark)
@@ -37,6 +41,17 @@ set last_completion_at = now(), last_state = :outcome, last_duration_seconds = :
                            else consecutive_failures end
 where job = :job
 """)
+_HOLD = "select job from board.schedules where job = any(%(jobs)s) order by job for update"
+_STARTED_MANY = "update board.schedules set last_start_at = now() where job = any(%(jobs)s)"
+_ENDED_MANY = """
+update board.schedules s
+set last_completion_at = now(), last_state = g.outcome, last_duration_seconds = g.seconds,
+    last_success_at = case when g.succeeded then now() else s.last_success_at end,
+    consecutive_failures = case when g.succeeded then 0 else s.consecutive_failures end + g.failures
+from json_to_recordset(%(rows)s::json)
+    as g (job text, outcome text, seconds float8, succeeded boolean, failures integer)
+where s.job = g.job
+"""
 _PAUSE = text("""
 update board.schedules set paused_at = coalesce(paused_at, now()), paused_by = coalesce(paused_by, :by)
 where job = :job returning job
@@ -110,6 +125,29 @@ def started(connection: Connection, job: str) -> None:
 def ended(connection: Connection, job: str, *, outcome: str, seconds: float) -> None:
     """A run of the schedule's job has ended for good, after `seconds`."""
     connection.execute(_ENDED, {"job": job, "outcome": outcome, "seconds": seconds})
+
+
+def hold(cursor: Cursor, jobs: Iterable[str]) -> None:
+    """Lock these jobs' schedules, before anything else: the ticker holds one while it claims and inserts a run."""
+    cursor.execute(_HOLD, {"jobs": list(jobs)})
+
+
+def started_many(cursor: Cursor, jobs: Iterable[str]) -> None:
+    """Runs of these schedules' jobs have begun."""
+    cursor.execute(_STARTED_MANY, {"jobs": list(jobs)})
+
+
+def ended_many(cursor: Cursor, ended: Iterable[tuple[str, str, float]]) -> None:
+    """Runs of schedules' jobs have ended for good, in this order: job, outcome, seconds."""
+    rows: dict[str, dict[str, Any]] = {}
+    for job, outcome, seconds in ended:
+        row = rows.setdefault(job, {"job": job, "succeeded": False, "failures": 0})
+        row |= {"outcome": outcome, "seconds": seconds}
+        if outcome == "success":
+            row |= {"succeeded": True, "failures": 0}
+        elif outcome == "failed":
+            row["failures"] += 1
+    cursor.execute(_ENDED_MANY, {"rows": dumps(list(rows.values()))})
 
 
 def pause(connection: Connection, job: str, *, by: str) -> bool:

@@ -5,7 +5,7 @@ function's outcome first, and the ones at the top see everybody's decision.
 
 | middleware    | why it stands there                                                                          |
 |---------------|----------------------------------------------------------------------------------------------|
-| Correlation   | first and last of all: every line that the others log carries the ids                         |
+| Correlation   | what the others see of a message being sent carries its ids                                   |
 | RunRecord     | nothing happens before the attempt is in the ledger; it records when all others have decided.  |
 |               | The claim that keeps runs from overlapping is taken in the same transaction as the start       |
 | DeadLetter    | messages that never became a run                                                              |
@@ -25,21 +25,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dramatiq.middleware import AgeLimit, AsyncIO, Callbacks, CurrentMessage, Pipelines
+from dramatiq.middleware import AgeLimit, AsyncIO, CurrentMessage
 
 from callboard.middleware.cancellation import Cancellation
 from callboard.middleware.correlation import Correlation
 from callboard.middleware.dead_letter import DeadLetter
 from callboard.middleware.failure_kinds import FailureKinds
+from callboard.middleware.follow_ups import Callbacks, Pipelines
 from callboard.middleware.interruption import Interruption
 from callboard.middleware.retries import Retries
-from callboard.middleware.run_record import RunRecord
+from callboard.middleware.run_record import RunRecord, conclude
 from callboard.middleware.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from dramatiq import Middleware
 
-__all__ = ["RunRecord", "stack"]
+__all__ = ["RunRecord", "conclude", "stack"]
 
 
 def stack(record: RunRecord | None = None) -> list[Middleware]:

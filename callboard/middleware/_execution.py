@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy
 
-    from callboard.ledger.facts import RunFacts, Started
+    from callboard.ledger.facts import Ending, RunFacts, Started
     from callboard.outcome import Failure, Outcome
     from callboard.run import Run
     from callboard.spec import JobSpec
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Execution:
     """One attempt that was allowed to start."""
 
@@ -23,17 +23,12 @@ class Execution:
     facts: RunFacts
     started: Started
     run: Run
-    began: float = field(default_factory=time.perf_counter)
+    began: float = field(default_factory=time.monotonic)
     failure: Failure | None = None
     outcome: Outcome | None = None
-    recorded: bool = False
-
-    @property
-    def milliseconds(self) -> int:
-        """Run time so far."""
-        return round((time.perf_counter() - self.began) * 1000)
+    ending: Ending | None = None
 
 
 def execution_of(message: MessageProxy) -> Execution | None:
     """The attempt that the message belongs to, or None when it was not allowed to start."""
-    return getattr(message, "execution", None)
+    return vars(message).get("execution")

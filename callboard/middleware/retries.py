@@ -9,6 +9,7 @@ from dramatiq import Middleware
 from dramatiq.errors import Retry as RetryError
 from dramatiq.middleware import Shutdown
 
+from callboard.dispatch import send_surely
 from callboard.errors import PermanentError
 from callboard.failures import Kind
 from callboard.middleware._execution import execution_of
@@ -45,7 +46,7 @@ class Retries(Middleware):
     ) -> None:
         """Decide, unless the attempt went well."""
         execution = execution_of(message)
-        if execution is None or exception is None or execution.failure is None or execution.recorded:
+        if execution is None or exception is None or execution.failure is None or execution.ending is not None:
             return
         if isinstance(exception, Shutdown):
             execution.outcome = Interrupted()
@@ -104,4 +105,4 @@ def _tell(broker: Broker, message: MessageProxy) -> None:
     target = message.options.get("on_retry_exhausted") or options.get("on_retry_exhausted")
     if target:
         counts = {"retries": message.options.get("retries", 0), "max_retries": options.get("max_retries")}
-        broker.get_actor(target).send(message.asdict(), counts)
+        send_surely(broker, broker.get_actor(target).message(message.asdict(), counts))

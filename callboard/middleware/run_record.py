@@ -1,26 +1,34 @@
-"""Run record: an attempt is in the ledger before it runs, and its end is there before its message is forgotten."""
+"""Run record: an attempt is known before it runs, and its end is in the ledger before its message is forgotten.
+
+Most first attempts are *light*: nothing has to be asked of the ledger before they start. The broker's delivery proves
+that they were given out, and one row, written when they end, tells all of it. If they run on, the heart writes a row
+while they do. Every other attempt has its row before it starts: of a durable, single or limited job, a retry, a message
+that was given out before or whose enqueue got no answer.
+"""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import structlog
 from dramatiq import Middleware
 from dramatiq.middleware import SkipMessage
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 
 from callboard import dispatch
-from callboard.envelope import KEY, delivery_id, facts_of
+from callboard.broker.pulse import Pulse
+from callboard.broker.transport import Transport
+from callboard.envelope import KEY, delivery_id, facts_of, stamp
 from callboard.errors import LedgerUnavailable
 from callboard.failures import Kind
 from callboard.heart import Heart
 from callboard.journal import finished, started
-from callboard.ledger.database import get_engine, transaction
-from callboard.ledger.facts import Refused, Report
+from callboard.ledger.database import AWAY, get_engine, transaction
+from callboard.ledger.facts import Ending, Refused, Report, Started
 from callboard.ledger.recorder import Recorder
 from callboard.middleware._execution import Execution, execution_of
 from callboard.outcome import (
@@ -46,14 +54,14 @@ if TYPE_CHECKING:
     from dramatiq import Broker, Message, Worker
     from dramatiq.broker import MessageProxy
 
-    from callboard.ledger.facts import RunFacts, Started
+    from callboard.broker.transport import Delivery
+    from callboard.ledger.facts import RunFacts
     from callboard.spec import JobSpec
 
 T = TypeVar("T")
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
-_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 2.0
 _AGAIN_SECONDS = 2.0
 
 
@@ -71,6 +79,7 @@ class RunRecord(Middleware):
     def __init__(self) -> None:
         self._recorder: Recorder | None = None
         self._heart: Heart | None = None
+        self._pulse: Pulse | None = None
         self._stopping = threading.Event()
 
     @property
@@ -78,23 +87,42 @@ class RunRecord(Middleware):
         """`periodic` is periodiq's: a cadence, or periodiq's own cron spec on a plain actor."""
         return {"periodic"}
 
+    @property
+    def recorder(self) -> Recorder:
+        """What writes.
+
+        Raises:
+            RuntimeError: No worker has booted in this process.
+        """
+        if self._recorder is None:
+            raise RuntimeError("No worker has booted in this process: RunRecord starts with the worker.")
+        return self._recorder
+
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        """Register this process with the ledger and begin its heartbeat."""
+        """Register this process with the ledger and the broker, and begin its heartbeats."""
         self._stopping.clear()
-        broker.accepting = True  # type: ignore[attr-defined]  # see before_worker_shutdown
         worker_id = uuid4()
         settings = get_settings()
         self._recorder = Recorder(get_engine(), worker_id, settings)
-        self._heart = Heart(broker, worker_id, settings, threads=worker.worker_threads, host=socket.gethostname())
+        threads, host = worker.worker_threads, socket.gethostname()
+        self._heart = Heart(broker, worker_id, settings, self._recorder, threads=threads, host=host)
         self._heart.start()
+        if isinstance(broker, Transport):
+            broker.accepting = True
+            self._pulse = Pulse(broker)
+            self._pulse.start()
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
         """Nothing new is begun, and nobody waits for an absent ledger any more."""
         self._stopping.set()
-        broker.accepting = False  # type: ignore[attr-defined]  # Callboard's broker reads it, others need not
+        if isinstance(broker, Transport):
+            broker.accepting = False
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
-        """Say goodbye to the ledger."""
+        """Say goodbye to the broker and to the ledger."""
+        if self._pulse is not None:
+            self._pulse.stop()
+            self._pulse = None
         if self._heart is not None:
             self._heart.stop()
 
@@ -148,25 +176,24 @@ class RunRecord(Middleware):
             message.settlement = GiveBack()  # type: ignore[attr-defined]  # ours, see the broker's consumer
             raise SkipMessage("stopping")
         spec = spec_of(broker.get_actor(message.actor_name))
-        facts = facts_of(message._message, spec)  # noqa: SLF001 - the proxied message
-        answer = self._start(facts)
+        delivery: Delivery | None = vars(message).get("delivery")
+        stamp(message.options, None)
+        facts = _facts(message._message, spec, delivery)  # noqa: SLF001 - the proxied message
+        light = delivery is not None and _is_light(message.options, spec, facts)
+        answer = Started(1, self.recorder.tokens(), recorded=False) if light else self._start(facts)
         if isinstance(answer, Refused):
             message.settlement = self._turn_away(message, facts, answer)  # type: ignore[attr-defined]  # ours
             raise SkipMessage(answer.reason)
         run = Run.begin(facts, answer)
-        message.execution = Execution(spec, facts, answer, run)  # type: ignore[attr-defined]  # ours, see _execution
+        execution = Execution(spec, facts, answer, run)
+        message.execution = execution  # type: ignore[attr-defined]  # ours, see _execution
         enter_run(run)
         if self._heart is not None:
-            self._heart.watch(run)
+            self._heart.watch(execution)
         started(run, spec)
 
     def _start(self, facts: RunFacts) -> Started | Refused:
-        def attempt() -> Started | Refused:
-            if self._recorder is None:
-                raise RuntimeError("No worker has booted in this process: RunRecord starts with the worker.")
-            return self._recorder.start(facts)
-
-        return self._until_recorded(attempt) or Refused("elsewhere")
+        return self._until_recorded(lambda: self.recorder.start(facts)) or Refused("elsewhere")
 
     def _until_recorded(self, write: Callable[[], T]) -> T | None:
         """Repeat `write` while the ledger is away; None when the worker stops before it is back."""
@@ -174,7 +201,7 @@ class RunRecord(Middleware):
         while True:
             try:
                 return write()
-            except _AWAY as error:
+            except AWAY as error:
                 logger.warning("ledger.away", error=str(error).partition("\n")[0], retry_in_seconds=wait)
             if self._stopping.wait(wait):
                 return None
@@ -191,9 +218,7 @@ class RunRecord(Middleware):
         return Acknowledge()
 
     def _bury(self, facts: RunFacts, failure: Failure, reason: str, attempt: int) -> None:
-        recorder = self._recorder
-        if recorder is not None:
-            self._until_recorded(lambda: recorder.bury(facts, failure, reason=reason, attempt=attempt))
+        self._until_recorded(lambda: self.recorder.bury(facts, failure, reason=reason, attempt=attempt))
 
     def after_process_message(
         self,
@@ -203,50 +228,77 @@ class RunRecord(Middleware):
         result: Any = None,  # noqa: ANN401, ARG002 - hook
         exception: BaseException | None = None,  # noqa: ARG002 - the other middleware decided what it means
     ) -> None:
-        """Record how the attempt ended; only then is the message settled."""
+        """Say how the attempt ended. A worker that commits in groups records it; for others it is recorded here."""
         execution = execution_of(message)
-        if execution is None or execution.recorded:
+        if execution is None or execution.ending is not None:
             return
-        outcome = execution.outcome or Completed()
-        message.settlement = self._finish(message, execution, outcome)  # type: ignore[attr-defined]  # ours
+        now, run = time.monotonic(), execution.run
+        execution.ending = Ending(
+            facts=execution.facts,
+            started=execution.started,
+            outcome=execution.outcome or Completed(),
+            report=Report(run.counts, run.notes, run.latest_progress),
+            delivery=delivery_id(message._message),  # noqa: SLF001 - the proxied message
+            seconds=now - execution.began,
+            ended=now,
+        )
         if self._heart is not None:
-            self._heart.unwatch(execution.run)
+            self._heart.unwatch(execution)
         enter_run(None)
+        if not vars(message).get("deferred"):
+            ending = execution.ending
+            kept = self._until_recorded(lambda: self.recorder.finish_many([ending])[0])
+            message.settlement = conclude(message, kept=kept)  # type: ignore[attr-defined]  # ours
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """Another middleware skipped a started attempt: expired if it failed the message, else cancelled."""
         execution = execution_of(message)
-        if execution is not None and not execution.recorded:
+        if execution is not None and execution.ending is None:
             execution.outcome = _skipped(execution, failed=message.failed)
             self.after_process_message(broker, message)
 
-    def _finish(self, message: MessageProxy, execution: Execution, outcome: Outcome) -> Settlement:
-        report = Report(execution.run.counts, execution.run.notes, execution.run.latest_progress)
-        kept = self._until_recorded(lambda: self._record(message, execution, outcome, report))
-        if kept is None:
-            return GiveBack()
-        execution.recorded = True
-        finished(execution.facts, outcome, run=execution.run, milliseconds=execution.milliseconds, fenced=not kept)
-        match outcome:
-            case Retry(_, delay) if kept:
-                return Resend(delay)
-            case Interrupted() if kept:
-                return GiveBack()
-            case _:
-                return Acknowledge()
 
-    def _record(self, message: MessageProxy, execution: Execution, outcome: Outcome, report: Report) -> bool:
-        if self._recorder is None:
-            raise RuntimeError("No worker has booted in this process: RunRecord starts with the worker.")
-        delivery = delivery_id(message._message)  # noqa: SLF001 - the proxied message
-        try:
-            return self._recorder.finish(execution.facts, execution.started, outcome, report, delivery=delivery)
-        except _AWAY:
-            raise
-        except (DBAPIError, SQLAlchemyError, ValueError) as error:
-            # What the run reported cannot be written; the run itself must still end.
-            logger.exception("ledger.report_refused", error=str(error).partition("\n")[0])
-            return self._recorder.finish(execution.facts, execution.started, outcome, Report(), delivery=delivery)
+def _facts(message: Message[Any], spec: JobSpec, delivery: Delivery | None) -> RunFacts:
+    if delivery is None:
+        return facts_of(message, spec)
+    return facts_of(message, spec, body=delivery.body, crashes=delivery.crashes)
+
+
+def _is_light(options: dict[str, Any], spec: JobSpec, facts: RunFacts) -> bool:
+    if facts.crashes or facts.durable or not spec.is_light or options.get("retries"):
+        return False
+    envelope = options[KEY]
+    return not (envelope.get("unsure") or envelope.get("begun"))
+
+
+def conclude(message: MessageProxy, *, kept: bool | None) -> Settlement | None:
+    """What becomes of a message whose attempt has ended, and its log line.
+
+    Args:
+        message: The message.
+        kept: What the recorder answered: False when the attempt had lost its run; None when the worker stopped before
+            the ledger was back.
+
+    Returns:
+        None when nothing may be done with it: its run is not recorded, so it stays claimed until the lease is over.
+        The next start then says that there was one before.
+    """
+    execution = execution_of(message)
+    if execution is None or execution.ending is None:
+        raise ValueError(f"message {message.message_id} has not ended; conclude only what did.")
+    if kept is None:
+        return None
+    ending = execution.ending
+    milliseconds = round(ending.seconds * 1000)
+    finished(execution.facts, ending.outcome, run=execution.run, milliseconds=milliseconds, fenced=not kept)
+    match ending.outcome:
+        case Retry(_, delay) if kept:
+            return Resend(delay)
+        case Interrupted() if kept:
+            message.options[KEY]["begun"] = True  # the next start asks the ledger, which knows of this one
+            return Resend(0)
+        case _:
+            return Acknowledge()
 
 
 def _skipped(execution: Execution, *, failed: bool) -> Outcome:

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _ROOT = Path(__file__).parent.parent.parent
 _WORKER = (
@@ -53,11 +53,15 @@ class Fleet:
         """A scheduler process."""
         return self._start(_SCHEDULER)
 
-    def _start(self, code: str) -> subprocess.Popen[bytes]:
+    def start(self, argv: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Any command with the environment of the fleet, `env` added."""
         with self.output.open("ab") as output:
-            process = subprocess.Popen([sys.executable, "-c", code], env=self._env, stdout=output, stderr=output)
+            process = subprocess.Popen(argv, env=self._env | dict(env), stdout=output, stderr=output)
         self.processes.append(process)
         return process
+
+    def _start(self, code: str) -> subprocess.Popen[bytes]:
+        return self.start([sys.executable, "-c", code], {})
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         """SIGKILL: no goodbye."""

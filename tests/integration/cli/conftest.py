@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,9 +16,11 @@ import pytest
 
 from actors.sessions.settings import get_sessions_settings
 from callboard import make_broker
+from callboard.ledger import workers
 from callboard.ledger.database import dispose, transaction
 from callboard.settings import get_settings
 from cli import execute
+from tests.support import alive, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,3 +125,48 @@ def state_of(run_id: str) -> str:
 
     with transaction() as connection:
         return str(listing.run(connection, run_id)["state"])
+
+
+@pytest.fixture
+def service(board: Board) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a long-running command that logs to a file; what still runs after the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*argv: str) -> subprocess.Popen[str]:
+        with (board.folder / "service.log").open("ab") as log:
+            started.append(board.start(*argv, stdout=log, stderr=log))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(10)
+
+
+def logged(board: Board, event: str) -> list[dict[str, object]]:
+    """The lines of this event that the services have written."""
+    lines = (board.folder / "service.log").read_text().splitlines()
+    return [json.loads(line) for line in lines if f'"{event}"' in line]
+
+
+def registered() -> set[int]:
+    """The processes that the ledger takes for living workers."""
+    with transaction() as connection:
+        return {row["pid"] for row in workers.listing(connection)}
+
+
+def living(count: int) -> set[int]:
+    """Process numbers of the workers, once `count` of them live."""
+
+    def found() -> set[int]:
+        pids = {pid for pid in registered() if alive(pid)}
+        assert len(pids) == count, pids
+        return pids
+
+    return eventually(found, 30, what=f"{count} living workers")
+
+
+def stop(process: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM) -> int:
+    """Ask a service to stop; its exit code."""
+    process.send_signal(how)
+    return process.wait(12)

@@ -12,53 +12,16 @@ import pytest
 
 from callboard.ledger import workers
 from callboard.ledger.database import transaction
+from tests.integration.cli.conftest import living, logged, registered, stop
 from tests.support import alive, eventually
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.integration.cli.conftest import Board
 
     Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-def service(board: Board) -> Iterator[Start]:
-    """Starts a long-running command that logs to a file; what still runs after the test is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*argv: str) -> subprocess.Popen[str]:
-        with (board.folder / "service.log").open("ab") as log:
-            started.append(board.start(*argv, stdout=log, stderr=log))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait(10)
-
-
-def registered() -> set[int]:
-    """The processes that the ledger takes for living workers."""
-    with transaction() as connection:
-        return {row["pid"] for row in workers.listing(connection)}
-
-
-def living(count: int) -> set[int]:
-    """Process numbers of the workers, once `count` of them live."""
-
-    def found() -> set[int]:
-        pids = {pid for pid in registered() if alive(pid)}
-        assert len(pids) == count, pids
-        return pids
-
-    return eventually(found, 30, what=f"{count} living workers")
-
-
-def stop(process: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM) -> int:
-    process.send_signal(how)
-    return process.wait(12)
 
 
 def test_a_killed_worker_comes_back_and_the_others_are_not_touched(board: Board, service: Start) -> None:
@@ -72,9 +35,7 @@ def test_a_killed_worker_comes_back_and_the_others_are_not_touched(board: Board,
     assert first not in both
     assert stop(supervisor) == 0
     assert not any(alive(pid) for pid in both)
-    died = [
-        json.loads(line) for line in (board.folder / "service.log").read_text().splitlines() if "worker.died" in line
-    ]
+    died = logged(board, "worker.died")
     assert [(line["child"], line["exit_code"]) for line in died] in ([("worker-1", -9)], [("worker-2", -9)])
     assert registered() <= {first}, "the others said goodbye"
 
@@ -85,15 +46,16 @@ def test_workers_end_with_their_supervisor(service: Start, how: signal.Signals) 
     pids = living(2)
     supervisor.send_signal(how)
     supervisor.wait(12)
-    eventually(lambda: not any(alive(pid) for pid in pids), 12, what="the end of the workers")
+    eventually(lambda: not any(alive(pid) for pid in pids), 2, what="the end of the workers")
 
 
-def test_one_process_is_its_own_worker_on_the_queues_named(service: Start) -> None:
+def test_one_process_works_on_the_queues_named_and_is_supervised_too(service: Start) -> None:
     process = service("worker", "-p", "1", "-t", "3", "--queue", "fast")
-    assert living(1) == {process.pid}
+    (pid,) = living(1)
+    assert psutil.Process(pid).ppid() == process.pid
     with transaction() as connection:
         (row,) = workers.listing(connection)
-    assert (row["threads"], row["pid"]) == (3, process.pid)
+    assert (row["threads"], row["pid"]) == (3, pid)
     assert stop(process) == 0
     assert registered() == set()
 

@@ -1,0 +1,24 @@
+"""The jobs as the guide of Procrastinate declares them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import procrastinate
+from counter import NAP_SECONDS, mark
+
+app = procrastinate.App(
+    connector=procrastinate.PsycopgConnector(conninfo=os.environ["BENCH_DATABASE_URL"]), import_paths=["app"]
+)
+
+
+@app.task(name="noop")
+async def noop(tag: int) -> None:
+    mark(tag)
+
+
+@app.task(name="sleep")
+async def sleep(tag: int) -> None:
+    mark(tag)
+    await asyncio.sleep(NAP_SECONDS)

@@ -1,0 +1,337 @@
+"""The broker on RabbitMQ (3.10 or later): quorum queues, publisher confirmations, and delays without a plugin.
+
+What is where is told in `_rabbitmq_topology`; what has arrived here, in `_rabbitmq_inbox`. Two connections, each with a
+thread of its own: one publishes, one consumes.
+
+            publish ─────────▶ ready ─────push────▶ here ──fetch──▶ held ────ack────▶ gone
+               │                 ▲ ▲                  │               │ │
+             delay               │ └── publish, ack ──┴───────────────┘ │  (given back: first in line; or the channel
+               ▼                 │                                      │   closes, and then RabbitMQ counts it)
+        levels of delay ─────────┘                                publish, ack
+               ▲                                                        │
+               └────────────────────────────────────────────────────────┘  (a retry)
+
+What a crash leaves behind:
+
+- *of a worker*: RabbitMQ closes its channel, and gives out at once what was not acknowledged, crash counted. There are
+  no leases and nothing to take over.
+- *of a worker, between publishing and acknowledging*: two messages. A retry has an id of its own, and the first message
+  is known in the ledger to be settled. Of one that was given back, the copy is marked `unsure` and the original counts
+  a crash, so the ledger is asked before either runs.
+- *of a producer's connection*: it sends again, `unsure`, what was not confirmed.
+- *of the server*: all that was confirmed is on the disks of a majority.
+
+What RabbitMQ cannot tell, since it lets nobody look into a queue: whether it holds a message (`has`), since when the
+first one waits, what is delayed, which workers live. There the answers of this class are the safe ones; see each. Jobs
+that run for longer than 30 minutes need `consumer_timeout` in the server's configuration before RabbitMQ 3.12.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from dramatiq.errors import ConnectionClosed
+
+from callboard.broker._rabbitmq_inbox import CRASHES, Inbox
+from callboard.broker._rabbitmq_link import Link, parameters_of, result_of
+from callboard.broker._rabbitmq_pauses import Pauses
+from callboard.broker._rabbitmq_publisher import Letter, Publisher
+from callboard.broker._rabbitmq_topology import FIRST, Topology, band_of
+from callboard.broker.codec import encode
+from callboard.broker.transport import Depth, Transport
+from callboard.broker.url import broker_url
+from callboard.envelope import KEY, delivery_id
+from callboard.errors import CallboardError
+from callboard.outcome import GiveBack, Resend
+from callboard.settings import get_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+
+    import pika
+    from dramatiq import Message, Middleware
+    from pika.channel import Channel
+    from pika.frame import Method
+
+    from callboard.broker.transport import Delayed, Delivery, Lane
+    from callboard.outcome import Settlement
+
+#: Seconds between looks for messages that have lain here too long.
+_PULSE_SECONDS: Final = 0.5
+#: Seconds that an operator's command waits for the state of the pauses.
+_PATIENCE_SECONDS: Final = 10.0
+
+
+class Unsupported(CallboardError):  # noqa: N818 - what it is
+    """This broker cannot do that, and the message says what can be done instead."""
+
+
+class RabbitBroker(Transport):
+    """The broker on RabbitMQ; see the top of this module.
+
+    Args:
+        url: `amqp://` or `amqps://`, with pika's options in the query; the nodes of a cluster separated by `;`. None:
+            read from the settings at the first command.
+        middleware: The stack, in order.
+        namespace: Prefix of all names in RabbitMQ; None: from the settings.
+    """
+
+    knows_contents = False
+
+    def __init__(
+        self, *, url: str | None = None, middleware: list[Middleware] | None = None, namespace: str | None = None
+    ) -> None:
+        super().__init__(middleware=middleware)
+        self._url = url
+        self._namespace = namespace
+        self._sending = Link(partial(self._targets, "send"))
+        self._consuming = Link(partial(self._targets, "consume"))
+        self._parts: tuple[Topology, Publisher, int] | None = None
+        self._inbox: tuple[Inbox, Pauses] | None = None
+        self._limits: dict[str, int | None] = {}
+        self._lock = threading.RLock()
+
+    def _targets(self, purpose: str) -> list[pika.URLParameters]:
+        settings = get_settings()
+        name = f"callboard {purpose} {self.broker_id}"
+        return parameters_of(self._url or broker_url(settings), heartbeat=settings.lease_seconds, name=name)
+
+    @property
+    def _made(self) -> tuple[Topology, Publisher, int]:
+        """The names, the sender, and the bytes of the largest message; made when the settings are first needed."""
+        with self._lock:
+            if self._parts is None:
+                settings = get_settings()
+                topology = Topology(self._namespace or settings.broker_namespace)
+                self._parts = topology, Publisher(self._sending, topology), settings.message_max_bytes
+            return self._parts
+
+    # Producing
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Enqueue a message; when this returns, a majority of the servers has it on disk.
+
+        Args:
+            message: What to enqueue.
+            delay: Milliseconds until it may be delivered, at most 3.4 years; rounded up to 25.
+
+        Raises:
+            ArgumentsError: It is not JSON, or too large.
+            ConnectionClosed: RabbitMQ may or may not have taken it; the same message may be sent again.
+        """
+        return self.enqueue_many([message], delay=delay)[0]
+
+    def enqueue_many(self, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
+        """Enqueue messages, and wait for all confirmations at once; as `enqueue`."""
+        batch = list(messages)
+        self._sending.session()  # before any hook has written to the ledger
+        for message in batch:
+            self.declare_queue(message.queue_name)
+            self.emit_before("enqueue", message, delay)
+        self._send(batch, delay or 0)
+        for message in batch:
+            self.emit_after("enqueue", message, delay)
+        return batch
+
+    def _send(self, batch: list[Message[Any]], delay_ms: int) -> None:
+        _, publisher, limit = self._made
+        letters = [self._letter(message, delay_ms, limit) for message in batch]
+        try:
+            publisher.send(letters)
+        except ConnectionClosed:
+            for message in batch:
+                message.options.setdefault(KEY, {})["unsure"] = True
+            publisher.send([self._letter(message, delay_ms, limit) for message in batch])
+
+    def _letter(self, message: Message[Any], delay_ms: int, limit: int) -> Letter:
+        route = self._made[0].route(message.queue_name, band_of(self._priority(message)), delay_ms)
+        return Letter(route, encode(message, limit=limit), delivery_id(message))
+
+    def _priority(self, message: Message[Any]) -> int:
+        given = message.options.get("priority")
+        if given is not None:
+            return int(given)
+        actor = self.actors.get(message.actor_name)
+        return 0 if actor is None else actor.priority
+
+    # Working
+
+    def fetch(self, lanes: Sequence[Lane], timeout: float) -> list[Delivery]:
+        """Take messages; see `Transport.fetch`.
+
+        When the connection is lost, so is all that was held, and this raises once; the next call connects again.
+        """
+        deadline = time.monotonic() + timeout
+        inbox, pauses = self._open(timeout)
+        if not pauses.known(max(deadline - time.monotonic(), 1.0)):
+            return []
+        return list(inbox.fetch(lanes, max(deadline - time.monotonic(), 0.0)))
+
+    def _open(self, patience: float) -> tuple[Inbox, Pauses]:
+        with self._lock:
+            session = self._consuming.session(patience) if self._inbox is None else self._inbox[0].session
+            if session.reason is not None:
+                self._inbox = None
+                raise ConnectionClosed(session.reason)
+            if self._inbox is None:
+                topology, publisher, _ = self._made
+                inbox = Inbox(session, topology, lambda: pauses.names, self._limits)
+                pauses = Pauses(session, topology, publisher, inbox.notify)
+                self._inbox = inbox, pauses
+            return self._inbox
+
+    def interrupt(self) -> None:
+        """Make the fetches that wait in this process return."""
+        opened = self._inbox
+        if opened is not None:
+            opened[0].interrupt()
+
+    def settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> None:
+        """Settle deliveries; see `Transport.settle`. What is to come again is confirmed before the old is acknowledged.
+
+        A delivery of an earlier connection is left alone: RabbitMQ has given it out again.
+        """
+        opened = self._inbox
+        if opened is None:
+            return
+        held = [(mine, settlement) for delivery, settlement in batch if (mine := opened[0].mine(delivery))]
+        letters = [letter for pair in held for letter in self._again(*pair)]
+        if letters:
+            self._made[1].send(letters)
+        opened[0].acknowledge(delivery for delivery, _ in held)
+
+    def _again(self, delivery: Delivery, settlement: Settlement) -> Iterable[Letter]:
+        if isinstance(settlement, GiveBack):
+            route = self._made[0].route(delivery.queue, FIRST)
+            yield Letter(route, delivery.body, delivery.id, {CRASHES: delivery.crashes})
+        elif isinstance(settlement, Resend):
+            if delivery.message is None:
+                raise ValueError(f"delivery {delivery.id} cannot be read, so it cannot be sent again: acknowledge it.")
+            limit = max(self._made[2], 2 * len(delivery.body))
+            yield self._letter(delivery.message, round(settlement.delay * 1000), limit)
+
+    def pulse(self, held: Collection[str] | None = None) -> float:  # noqa: ARG002 - no reply can be lost here
+        """Give back what this process was sent and has had no room for; RabbitMQ itself watches over the connection."""
+        opened = self._inbox
+        stale = [] if opened is None else opened[0].stale()
+        self.settle([(delivery, GiveBack()) for delivery in stale])
+        return _PULSE_SECONDS
+
+    def leave(self) -> None:
+        """Give back whatever this process holds, and close its consuming connection."""
+        opened = self._inbox
+        if opened is not None:
+            self.settle([(delivery, GiveBack()) for delivery in opened[0].empty()])
+            self._inbox = None
+            self._consuming.close()
+
+    # Observing
+
+    def has(self, deliveries: Iterable[tuple[str, str]]) -> list[bool]:
+        """True for each: RabbitMQ cannot be asked, and a message taken for lost would run twice."""
+        return [True for _ in deliveries]
+
+    def alive(self) -> set[str]:
+        """Only this process: RabbitMQ cannot be asked for the others, whose leases are in the ledger."""
+        return {self.broker_id}
+
+    def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
+        """How many messages of each queue are ready, and how many are with this process.
+
+        What others hold and what is delayed is unknown and counted as 0; so is the age of the oldest.
+        """
+        names = list(queues)
+        desk = self._made[1].desk()
+        answers = [desk.session.ask(partial(self._count, queue)) for queue in names]
+        ready = [result_of(answer, desk.session) for answer in answers]
+        return {name: Depth(count, self._held(name), 0, 0.0) for name, count in zip(names, ready, strict=True)}
+
+    def _count(self, queue: str, channel: Channel, answer: Future[int]) -> None:
+        topology, counts = self._made[0], list[int]()
+
+        def add(frame: Method[Any]) -> None:
+            counts.append(frame.method.message_count)
+            if len(counts) == len(topology.bands(queue)):
+                answer.set_result(sum(counts))
+
+        topology.declare(channel, queue)
+        for name in topology.bands(queue):
+            channel.queue_declare(name, passive=True, callback=add)
+
+    def _held(self, queue: str) -> int:
+        opened = self._inbox
+        return 0 if opened is None else opened[0].held(queue)
+
+    def delayed(self, queue: str, *, limit: int = 100) -> list[Delayed]:  # noqa: ARG002 - the contract's
+        """Refused.
+
+        Raises:
+            Unsupported: Always.
+        """
+        _refuse(f"show the delayed messages of {queue!r}", "look at the pending runs in the ledger")
+
+    def drop(self, queue: str, delivery: str) -> bool:
+        """Refused.
+
+        Raises:
+            Unsupported: Always.
+        """
+        _refuse(f"take {delivery!r} out of {queue!r}", "cancel the run: the worker drops its message when it comes")
+
+    # Operating
+
+    def pause(self, queue: str) -> None:
+        """Hand out nothing of this queue from now on, anywhere; all processes hear it at once."""
+        self._following().change(queue, paused=True)
+
+    def resume(self, queue: str) -> None:
+        """End `pause`."""
+        self._following().change(queue, paused=False)
+
+    def paused(self) -> set[str]:
+        """The queues that are paused."""
+        return set(self._following().names)
+
+    def _following(self) -> Pauses:
+        try:
+            _, pauses = self._open(_PATIENCE_SECONDS)
+        except ConnectionClosed:  # the one that was lost; a command tries the next
+            _, pauses = self._open(_PATIENCE_SECONDS)
+        if not pauses.known(_PATIENCE_SECONDS):
+            raise ConnectionClosed(f"RabbitMQ did not tell within {_PATIENCE_SECONDS:g} s which queues are paused")
+        return pauses
+
+    def set_limits(self, limits: Mapping[str, int | None]) -> None:
+        """Bound how many messages of a queue each process may hold; over all processes only the ledger can."""
+        self._limits.update(limits)
+
+    def flush(self, queue_name: str) -> None:
+        """Forget every ready message of a queue; for tests."""
+        topology, publisher, _ = self._made
+        desk = publisher.desk()
+        for name in topology.bands(queue_name):
+            topology_ready = partial(self._purge, queue_name, name)
+            result_of(desk.session.ask(topology_ready), desk.session)
+
+    def _purge(self, queue: str, name: str, channel: Channel, answer: Future[None]) -> None:
+        self._made[0].declare(channel, queue)
+        channel.queue_purge(name, callback=lambda _: answer.set_result(None))
+
+    def flush_all(self) -> None:
+        """Forget every ready message of the declared queues; for tests."""
+        for queue in self.queues:
+            self.flush(queue)
+
+    def close(self) -> None:
+        """Close the connections; what was held is given out again, and the next command opens new ones."""
+        self._inbox = None
+        self._consuming.close()
+        self._sending.close()
+
+
+def _refuse(what: str, instead: str) -> NoReturn:
+    raise Unsupported(f"RabbitMQ cannot {what}: nobody can look into its queues. Instead, {instead}, or use Redis.")

@@ -1,0 +1,113 @@
+"""Hard limit: tells the supervisor what each thread runs, and when its patience is to end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import count
+from typing import TYPE_CHECKING
+
+from dramatiq import Middleware
+
+from callboard.loops import Loop
+from callboard.middleware._execution import execution_of
+from callboard.settings import get_settings
+from callboard.supervisor.page import State, StatusPage
+
+if TYPE_CHECKING:
+    from dramatiq import Broker, Worker
+    from dramatiq.broker import MessageProxy
+
+    from callboard.supervisor.page import Slot
+
+_STOCK_LIMIT_MS = 600_000.0  # Dramatiq's, of an actor that names none
+
+
+class _Place(threading.local):
+    """What one job thread knows: its slot, and whether it has begun an attempt there."""
+
+    slot: Slot | None = None
+    taken: bool = False
+    busy: bool = False
+
+
+class _Breath(Loop):
+    """Shows the supervisor that threads of this interpreter take turns: it does nothing that could wait for others."""
+
+    def __init__(self, page: StatusPage) -> None:
+        super().__init__("breath", 1.0)
+        self._page = page
+
+    def _tick(self) -> None:
+        self._page.breathe()
+
+
+class HardLimit(Middleware):
+    """Keeps the status page of a worker process; see `callboard.supervisor` for what its reader does with it.
+
+    A job that is stuck where no exception reaches it (a socket, a lock, a regular expression, an `except:` in a loop)
+    is past its `time_limit` plus CALLBOARD_TIME_LIMIT_GRACE_SECONDS sooner or later: then its process is killed.
+    """
+
+    def __init__(self) -> None:
+        self.page: StatusPage | None = None
+        self._breath: _Breath | None = None
+        self._numbers = count()
+        self._place = _Place()
+        self._grace_ns = 0.0
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        """Take the page that the supervisor handed us, or one that nobody reads."""
+        settings = get_settings()
+        self._grace_ns = settings.time_limit_grace_seconds * 1e9
+        self._numbers, self._place = count(), _Place()
+        if self.page is None:  # a second worker in this process goes on with the first one's
+            self.page = StatusPage.of_this_process(getattr(worker, "worker_threads", settings.worker_threads))
+        self.page.introduce(str(getattr(broker, "broker_id", "")))
+        self._breath = _Breath(self.page)
+        self._breath.start()
+
+    def after_worker_boot(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
+        """From here on messages are taken."""
+        if self.page is not None:
+            self.page.say(State.WORKING)
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
+        """Nothing new is taken."""
+        if self.page is not None:
+            self.page.say(State.DRAINING)
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
+        """Nothing runs any more."""
+        if self._breath is not None:
+            self._breath.stop()
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        """The thread is busy, and until when."""
+        execution, place = execution_of(message), self._place
+        if execution is None:
+            return
+        if not place.taken:
+            place.slot = None if self.page is None else self.page.slot(next(self._numbers))
+            place.taken = True
+        if place.slot is not None:
+            facts, started = execution.facts, execution.started
+            deadline = self._deadline(broker, message)
+            place.busy = True
+            place.slot.begin(facts.id.bytes, started.token, started.attempt, started.recorded, deadline, facts.payload)
+
+    def _deadline(self, broker: Broker, message: MessageProxy) -> int:
+        own = message.options.get("time_limit")
+        limit = own or broker.actors[message.actor_name].options.get("time_limit", _STOCK_LIMIT_MS)
+        if not limit or limit == float("inf"):
+            return 0
+        return time.monotonic_ns() + int(limit * 1e6 + self._grace_ns)
+
+    def after_process_message(self, broker: Broker, message: MessageProxy, **_: object) -> None:  # noqa: ARG002 - hook
+        """The thread is free again."""
+        place = self._place
+        if place.busy and place.slot is not None:
+            place.busy = False
+            place.slot.end()
+
+    after_skip_message = after_process_message

@@ -1,0 +1,170 @@
+"""A lane: queues with threads of their own, and how much of them to fetch ahead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from callboard.broker.transport import Delivery
+
+# What lies ready here should be taken within this long at the pace of the last jobs; more is left to other workers.
+_AHEAD_SECONDS = 0.02
+_MOST_AHEAD = 256
+# Weight of the latest job in the moving average of run times.
+_WEIGHT = 0.1
+
+
+class LanePool:
+    """Threads that take deliveries from one deque, so that none waits behind a particular slow one.
+
+    `deque.popleft` needs no lock; the lock is only for threads that have nothing to do.
+
+    Args:
+        name: For thread names.
+        queues: What the lane takes.
+        threads: How many jobs it does at once.
+        execute: Does one delivery; never raises.
+        on_room: Told when the lane can take more and had been full.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        queues: Sequence[str],
+        threads: int,
+        execute: Callable[[Delivery], None],
+        on_room: Callable[[], None],
+    ) -> None:
+        self.name = name
+        self.queues = tuple(queues)
+        self.threads = threads
+        self.full = True
+        self._execute = execute
+        self._on_room = on_room
+        self._ready: deque[Delivery] = deque()
+        self._suspects: deque[Delivery] = deque()
+        self._suspect_runs = False
+        self._wake = threading.Condition(threading.Lock())
+        self._idle = 0
+        self._mean = _AHEAD_SECONDS
+        self._ended = 0
+        self._running = True
+        self._members = [
+            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for member in self._members:
+            member.start()
+
+    def room(self) -> int:
+        """How many deliveries to fetch now; 0 while enough lie ready.
+
+        Free threads, and what the lane gets through in 20 ms: a lane of long jobs fetches nothing ahead.
+        """
+        self.full = True  # before the threads are counted: one that becomes free now sees it, and says so
+        ready = len(self._ready) + len(self._suspects)
+        ahead = self._ahead
+        room = self._idle + ahead - ready
+        if room <= 0 or (ready > ahead // 2 and ready >= self._idle):
+            return 0
+        self.full = False
+        return room
+
+    @property
+    def _ahead(self) -> int:
+        return min(int(self.threads * _AHEAD_SECONDS / self._mean), _MOST_AHEAD)
+
+    def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Hand deliveries to the threads."""
+        self._ready.extend(deliveries)
+        if self._idle:
+            with self._wake:
+                self._wake.notify(len(deliveries))
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that no thread has begun."""
+        return len(self._ready) + len(self._suspects)
+
+    @property
+    def ended(self) -> int:
+        """Deliveries done so far."""
+        return self._ended
+
+    def take_back(self) -> list[Delivery]:
+        """Everything that no thread has begun; the lane has it no more, and expects long jobs from now on."""
+        self._mean = max(self._mean, 1.0)
+        taken = []
+        while self._ready:
+            try:
+                taken.append(self._ready.popleft())
+            except IndexError:
+                break
+        return taken
+
+    def stop(self) -> list[Delivery]:
+        """Take no more; threads end with what they are doing. Returns what was not begun."""
+        self._running = False
+        taken = self.take_back()
+        with self._wake:
+            taken += self._suspects
+            self._suspects.clear()
+            self._wake.notify_all()
+        return taken
+
+    def join(self, deadline: float) -> bool:
+        """Wait for the threads until `deadline` (monotonic); True if all have ended."""
+        for member in self._members:
+            member.join(max(deadline - time.monotonic(), 0.0))
+        return not any(member.is_alive() for member in self._members)
+
+    def _work(self) -> None:
+        ready = self._ready
+        while self._running:
+            try:
+                delivery = ready.popleft()
+            except IndexError:
+                self._wait()
+                continue
+            if delivery.crashes and not self._may_run(delivery):
+                continue
+            began = time.monotonic()
+            self._execute(delivery)
+            self._mean += (time.monotonic() - began - self._mean) * _WEIGHT
+            self._ended += 1
+            if delivery.crashes:
+                self._next_suspect()
+            if self.full and len(ready) <= self._ahead // 2:
+                self._on_room()
+
+    def _wait(self) -> None:
+        with self._wake:
+            self._idle += 1
+            if self.full:
+                self._on_room()
+            while self._running and not self._ready:
+                self._wake.wait()
+            self._idle -= 1
+
+    def _may_run(self, suspect: Delivery) -> bool:
+        """A message that was held by a worker that died runs beside no other such one: it may be what killed it."""
+        with self._wake:
+            if self._suspect_runs:
+                self._suspects.append(suspect)
+                return False
+            self._suspect_runs = True
+            return True
+
+    def _next_suspect(self) -> None:
+        with self._wake:
+            self._suspect_runs = False
+            if self._suspects:
+                self._ready.appendleft(self._suspects.popleft())
+                self._wake.notify()

@@ -1,0 +1,229 @@
+"""The worker of one process: one fetch for all queues, lanes of threads, one commit for all that ended.
+
+    fetch thread ──▶ lane: deque ──▶ job threads ──▶ committer ──▶ ledger, then broker
+         ▲  blocks on the server        │ middleware, function
+         └────────── room ──────────────┘
+
+It stands in for `dramatiq.Worker`: the same hooks are called, in the same order, from the same kinds of threads.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+from dramatiq.errors import ActorNotFound, ConnectionClosed
+from dramatiq.middleware import SkipMessage
+
+from callboard.broker.consumer import Proxy
+from callboard.broker.transport import Lane
+from callboard.errors import DeclarationError
+from callboard.middleware import RunRecord
+from callboard.outcome import GiveBack
+from callboard.worker.committer import Committer
+from callboard.worker.lane import LanePool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from callboard.broker.transport import Delivery, Transport
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+_FETCH_SECONDS = 2.0
+# Deliveries that nobody began, in a lane where nothing ended for so long, go back to where others can take them.
+_HOARD_SECONDS = 0.1
+_AFTER_ERROR_SECONDS = 0.5
+
+
+class LanePlan(NamedTuple):
+    """A lane as it is asked for; without queues it takes all that no other lane names."""
+
+    name: str
+    queues: tuple[str, ...]
+    threads: int
+
+
+class Worker:
+    """Works on queues until it is stopped.
+
+    Args:
+        broker: Where from.
+        lanes: Which queues share which threads.
+    """
+
+    def __init__(self, broker: Transport, lanes: Sequence[LanePlan]) -> None:
+        self.broker = broker
+        self.worker_threads = sum(lane.threads for lane in lanes)
+        self._record = _record_of(broker)
+        self._room = threading.Event()
+        self._running = True
+        self._committer = Committer(broker, self._record, self._room.set)
+        self._lanes = [LanePool(*plan, self._execute, self._has_room) for plan in lanes]
+        self._lane_of = {queue: lane for lane in self._lanes for queue in lane.queues}
+        self._fetcher = threading.Thread(target=self._fetch_all, name="fetcher", daemon=True)
+        self._fetching_for = 0
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.broker.emit_before("worker_boot", self)
+        self._committer.start()
+        for lane in self._lanes:
+            lane.start()
+        self._fetcher.start()
+        self.broker.emit_after("worker_boot", self)
+
+    def stop(self, timeout: float) -> bool:
+        """Give back what was not begun, let the rest end, write it and settle it.
+
+        Args:
+            timeout: Seconds for the jobs that run.
+
+        Returns:
+            False when some still run, or could not be written: they stay claimed until the lease is over.
+        """
+        deadline = time.monotonic() + timeout
+        self._running = False
+        self.broker.emit_before("worker_shutdown", self)
+        self._give_back([delivery for lane in self._lanes for delivery in lane.stop()])
+        self._room.set()
+        self._interrupt()
+        ended = [lane.join(deadline) for lane in self._lanes]
+        self._committer.stop(max(deadline - time.monotonic(), 1.0))
+        self._fetcher.join()
+        self.broker.emit_after("worker_shutdown", self)
+        clean = all(ended) and not self._committer.unrecorded
+        if clean:
+            self._leave()
+        return clean
+
+    def _leave(self) -> None:
+        try:
+            self.broker.leave()
+        except ConnectionClosed as error:
+            logger.warning("broker.goodbye_failed", error=str(error))
+
+    # The fetch thread
+
+    def _fetch_all(self) -> None:
+        while self._running:
+            try:
+                self._fetch_once()
+            except ConnectionClosed as error:
+                logger.warning("broker.away", error=str(error).partition("\n")[0])
+                self._pause(_AFTER_ERROR_SECONDS)
+            except Exception as error:
+                logger.exception("broker.fetch_failed", error=str(error).partition("\n")[0])
+                self._pause(_AFTER_ERROR_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        self._room.clear()
+        if self._running:
+            self._room.wait(seconds)
+
+    def _fetch_once(self) -> None:
+        self._room.clear()
+        wanted = [] if self._committer.full else [Lane(lane.queues, lane.room()) for lane in self._lanes]
+        wanted = [lane for lane in wanted if lane.room > 0 and lane.queues]
+        if not wanted:
+            self._wait_for_room()
+            return
+        self._fetching_for = len(wanted)
+        found = self.broker.fetch(wanted, _FETCH_SECONDS)
+        self._fetching_for = 0
+        if found:
+            self._hand_out(found)
+
+    def _hand_out(self, found: Sequence[Delivery]) -> None:
+        self.broker.known.update([(delivery.id, delivery) for delivery in found])
+        if not self._running:
+            self._give_back(found)
+            return
+        for lane, deliveries in self._by_lane(found):
+            lane.put(deliveries)
+        if not self._running:  # it was stopped in between, after the lanes were emptied
+            self._give_back([delivery for lane in self._lanes for delivery in lane.stop()])
+
+    def _by_lane(self, found: Sequence[Delivery]) -> Iterable[tuple[LanePool, list[Delivery]]]:
+        groups: dict[LanePool, list[Delivery]] = {}
+        for delivery in found:
+            if delivery.message is None:
+                self.broker.reject(delivery)
+                self.broker.known.pop(delivery.id, None)
+            else:
+                groups.setdefault(self._lane_of[delivery.queue], []).append(delivery)
+        return groups.items()
+
+    def _wait_for_room(self) -> None:
+        """Sleep until a thread is free; what lies ready where nothing moves is given back meanwhile."""
+        before = {lane: lane.ended for lane in self._lanes if lane.waiting}
+        if self._room.wait(_HOARD_SECONDS if before else None) or self._committer.full:
+            return
+        stuck = [lane for lane, ended in before.items() if lane.waiting and lane.ended == ended]
+        self._give_back([delivery for lane in stuck for delivery in lane.take_back()])
+
+    def _give_back(self, deliveries: Sequence[Delivery]) -> None:
+        if not deliveries:
+            return
+        try:
+            self.broker.settle([(delivery, GiveBack()) for delivery in deliveries])
+        except ConnectionClosed as error:
+            logger.warning("broker.away", error=str(error).partition("\n")[0])
+        for delivery in deliveries:  # should the call have failed, the pulse finds them to be strays
+            self.broker.known.pop(delivery.id, None)
+
+    # The job threads
+
+    def _has_room(self) -> None:
+        self._room.set()
+        if 0 < self._fetching_for < len(self._lanes):
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        try:
+            self.broker.interrupt()
+        except ConnectionClosed as error:
+            logger.debug("broker.away", error=str(error).partition("\n")[0])
+
+    def _execute(self, delivery: Delivery) -> None:
+        message = Proxy(delivery, delivery.message)
+        message.deferred = True
+        try:
+            self._process(message)
+        except BaseException as error:  # a hook of Dramatiq's or an interrupt that came late
+            logger.exception("message.failed", message_id=message.message_id, error=str(error).partition("\n")[0])
+        finally:
+            self.broker.emit_before("nack" if message.failed else "ack", message)
+            self._committer.put(message)
+
+    def _process(self, message: Proxy) -> None:
+        broker = self.broker
+        actor = broker.actors.get(message._message.actor_name)  # noqa: SLF001 - the proxied message
+        if actor is None:
+            message.fail()
+            message.stuff_exception(ActorNotFound(message.actor_name))
+            return
+        try:
+            broker.emit_before("process_message", message)
+            result: Any = None
+            if not message.failed:
+                result = actor(*message.args, **message.kwargs)
+            broker.emit_after("process_message", message, result=result)
+        except SkipMessage as error:
+            if message.failed:
+                message.stuff_exception(error)
+            broker.emit_after("skip_message", message)
+        except BaseException as error:  # noqa: BLE001 - whatever the job raised, the middleware decides about it
+            message.stuff_exception(error)
+            broker.emit_after("process_message", message, exception=error)
+        finally:
+            message.clear_exception()
+
+
+def _record_of(broker: Transport) -> RunRecord:
+    for middleware in broker.middleware:
+        if isinstance(middleware, RunRecord):
+            return middleware
+    raise DeclarationError("The broker lacks Callboard's middleware: build it with callboard.broker.make_broker().")

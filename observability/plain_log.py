@@ -1,0 +1,31 @@
+"""A logger for processes that stay small: structlog's way of calling it, without structlog (15 MB).
+
+Its events pass through the same handlers as all others, see `observability.logs`.
+"""
+
+from __future__ import annotations
+
+import logging
+
+
+class PlainLog:
+    """`log.info("worker.died", child="worker-1")`: the event and its fields, as one record of the standard library."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Something happened as it should."""
+        self._tell(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Something is not as it should be, and is being dealt with."""
+        self._tell(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Something went wrong that people should know of."""
+        self._tell(logging.ERROR, event, fields)
+
+    def _tell(self, level: int, event: str, fields: dict[str, object]) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, {"event": event, **fields})
