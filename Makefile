@@ -13,7 +13,7 @@ PYTEST_OPTIONS := --cov --cov-branch --cov-report=term-missing:skip-covered
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv up test lint format docs pins clean
+.PHONY: help venv up test lint format docs pins bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -54,6 +54,13 @@ docs: $(STAMP) ## build the reference pages from the code
 pins: $(STAMP) ## write what is installed into constraints.txt
 	{ $(BIN)/pip freeze --exclude-editable; echo async-timeout==5.0.1; } | sort -fu > constraints.txt
 	touch $(STAMP)
+
+# The peers' environments are made in .callboard/bench; the results end up in bench/results.
+bench: $(STAMP) ## measure Callboard beside its peers; PEERS=a,b CASES=drain,idle REPEATS=5 pick a part
+	$(BIN)/python -m bench.compare $(if $(PEERS),--peers $(PEERS)) $(if $(CASES),--cases $(CASES)) \
+		$(if $(REPEATS),--repeats $(REPEATS)) --out bench/results/latest.json || { \
+		$(BIN)/python -m bench.report bench/results/latest.json; exit 1; }
+	$(BIN)/python -m bench.report bench/results/latest.json
 
 clean: ## remove what can be made again; .callboard, the data, stays
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench import machine
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bench.entrants import Entrant
-    from bench.machine import Usage
     from bench.servers import Servers
+
+    _Fits = Callable[[Entrant], bool]
 
 _TAIL_SECONDS = 0.5  # acknowledgements and commits behind the last start belong to the drain
 _RECORD_SECONDS = 15.0
@@ -46,7 +48,7 @@ class Case:
     run: Callable[..., dict[str, Any]]
     sizes: dict[str, Any]
     seconds: Callable[[Entrant], float]
-    fits: Callable[[Entrant], bool] = field(default=lambda _: True)
+    fits: Callable[[Entrant], bool]
 
 
 def enqueue(entrant: Entrant, servers: Servers, *, count: int, bulk: bool) -> dict[str, Any]:
@@ -75,13 +77,14 @@ def drain(
         subject.ask("enqueue", job=job, first=0, count=count, bulk=bulk, queues=subject.queues)
         servers.settle(subject.database_url)
         subject.start_workers(case)
-        done, before = subject.await_marks(1), subject.usage()
+        first, before = subject.await_marks(1), subject.usage()
+        done = (first + subject.tally.count()) / 2  # the readings take some milliseconds, in which hundreds may start
         subject.await_marks(count)
         time.sleep(_TAIL_SECONDS)
         used, memory = subject.usage().since(before), machine.memory(subject.roots)
         recorded = _recorded(subject, count)
         subject.stop_workers()
-        figures = _drained(subject, count) | _per_job(used, count - done) | memory
+        figures = _drained(subject, count) | _per_job(used, max(1, count - done)) | memory
         return figures | {"recorded": recorded, "setting": subject.setting, "facts": subject.facts}
 
 
@@ -95,7 +98,7 @@ def _drained(subject: Subject, count: int) -> dict[str, Any]:
     return {"jobs_per_second": (count - 1) / seconds, "seconds": seconds, "pids": len({mark.pid for mark in marks})}
 
 
-def _per_job(used: dict[str, float], jobs: int) -> dict[str, float]:
+def _per_job(used: dict[str, float], jobs: float) -> dict[str, float]:
     return {
         "worker_us": used["worker_cpu"] / jobs * 1e6,
         "server_us": used["server_cpu"] / jobs * 1e6,
@@ -114,7 +117,9 @@ def _recorded(subject: Subject, count: int) -> int | None:
         time.sleep(0.2)
 
 
-def latency(entrant: Entrant, servers: Servers, *, gap: float, jitter: float, count: int, queues: int) -> dict[str, Any]:
+def latency(
+    entrant: Entrant, servers: Servers, *, gap: float, jitter: float, count: int, queues: int
+) -> dict[str, Any]:
     """Milliseconds from just before the call that enqueues to the start of the job, workers otherwise idle."""
     dice = random.Random(queues)  # noqa: S311 - the same pauses for every peer
     gaps = [gap * (1 + jitter * dice.uniform(-1, 1)) for _ in range(count)]
@@ -195,51 +200,75 @@ def _names(queues: int) -> list[str]:
     return ["default"] if queues == 1 else [f"q{number}" for number in range(queues)]
 
 
-def _only(*names: str) -> Callable[[Entrant], bool]:
-    return lambda entrant: entrant.name in names
+def plan(scale: float = 1.0) -> Iterator[Case]:
+    """All cases; `scale` shrinks counts and windows, to see that a peer works."""
+    yield _enqueue("enqueue", _n(5_000, scale), bulk=False)
+    yield _enqueue("bulk", _n(20_000, scale), bulk=True)
+    for count in sorted({entrant.drain for entrant in ALL.values()}):
+        yield _drain("drain", count, scale, _drains(count))
+    yield _drain("drain", 100_000, scale, _large)
+    yield _drain("sleep", 10_000, scale, _all)
+    for queues in (1, 40):
+        yield _latency("50 ms", 0.05, 0.0, _n(200, scale), queues)
+        yield _latency("1.7 s", 1.7, 0.3, _n(40, scale), queues)
+    for queues in (1, 20, 40):
+        seconds = 30 * scale
+        yield Case("idle", _queues(queues), idle, {"seconds": seconds, "queues": queues}, _takes(seconds + 10), _all)
+    for count, fits in ((40_000, _only(OURS, "dramatiq")), (1_000_000, _only(OURS))):
+        number = _n(count, scale)
+        yield Case("delayed", f"{number:,}", delayed, {"count": number}, _takes(20 + number / 5_000), fits)
+    for power in range(3, 8):
+        rows, count = _n(10**power, scale), _n(100_000, scale)
+        cost = _takes(20 + count / 10_000 + rows / 100_000)
+        yield Case("ledger", f"10^{power} rows", ledger, {"rows": rows, "count": count}, cost, _only(OURS))
+
+
+def _enqueue(name: str, count: int, *, bulk: bool) -> Case:
+    def seconds(entrant: Entrant) -> float:
+        return 3 + count / (entrant.sends * (4 if bulk else 1))
+
+    return Case(name, f"{count:,}", enqueue, {"count": count, "bulk": bulk}, seconds, _bulk if bulk else _all)
+
+
+def _drain(name: str, jobs: int, scale: float, fits: _Fits) -> Case:
+    count = _n(jobs, scale)
+    job = "sleep" if name == "sleep" else "noop"
+    most = 2_500 if name == "sleep" else math.inf
+
+    def seconds(entrant: Entrant) -> float:
+        filling = count / (entrant.sends * (4 if _bulk(entrant) else 1))
+        return 4 + filling + count / min(entrant.drains, most)
+
+    return Case(name, f"{count:,}", drain, {"count": count, "job": job}, seconds, fits)
+
+
+def _latency(words: str, gap: float, jitter: float, count: int, queues: int) -> Case:
+    sizes = {"gap": gap, "jitter": jitter, "count": count, "queues": queues}
+    return Case("latency", f"{words}, {_queues(queues)}", latency, sizes, _takes(6 + gap * count), _all)
+
+
+def _takes(seconds: float) -> Callable[[Entrant], float]:
+    return lambda _: seconds
+
+
+def _all(_: Entrant) -> bool:
+    return True
 
 
 def _bulk(entrant: Entrant) -> bool:
     return entrant.name in {OURS, "rq", "oban", "procrastinate", "pgqueuer"}
 
 
-def plan(scale: float = 1.0) -> Iterator[Case]:
-    """All cases; `scale` shrinks counts and windows, to see that a peer works."""
-    yield Case("enqueue", f"{_n(5_000, scale):,}", enqueue, {"count": _n(5_000, scale), "bulk": False}, lambda e: 6 + 5_000 * scale / e.sends)
-    yield Case("bulk", f"{_n(20_000, scale):,}", enqueue, {"count": _n(20_000, scale), "bulk": True}, lambda _: 6 + 3 * scale, _bulk)
-    for count in sorted({entrant.drain for entrant in ALL.values()}):
-        yield _drain("drain", count, scale, "noop", lambda entrant, count=count: entrant.drain == count)
-    yield _drain("drain", 100_000, scale, "noop", lambda entrant: entrant.large > 0)
-    yield _drain("sleep", 5_000, scale, "sleep", lambda _: True)
-    for queues in (1, 40):
-        yield _latency("50 ms", 0.05, 0.0, _n(200, scale), queues)
-        yield _latency("1.7 s", 1.7, 0.3, _n(40, scale), queues)
-    for queues in (1, 20, 40):
-        seconds = 30 * scale
-        yield Case("idle", _queues(queues), idle, {"seconds": seconds, "queues": queues}, lambda _, s=seconds: s + 15)
-    yield Case("delayed", f"{_n(40_000, scale):,}", delayed, {"count": _n(40_000, scale)}, lambda _: 40, _only(OURS, "dramatiq"))
-    yield Case("delayed", f"{_n(1_000_000, scale):,}", delayed, {"count": _n(1_000_000, scale)}, lambda _: 60, _only(OURS))
-    for power in range(3, 8):
-        sizes = {"rows": _n(10**power, scale), "count": _n(100_000, scale)}
-        cost = 30 + 10**power * scale / 50_000
-        yield Case("ledger", f"10^{power} rows", ledger, sizes, lambda _, c=cost: c, _only(OURS))
+def _large(entrant: Entrant) -> bool:
+    return entrant.large > 0
 
 
-def _drain(name: str, count: int, scale: float, job: str, fits: Callable[[Entrant], bool]) -> Case:
-    sizes = {"count": _n(count, scale), "job": job}
-    return Case(
-        name,
-        f"{sizes['count']:,}",
-        drain,
-        sizes,
-        lambda e: 9 + sizes["count"] / (5 * e.sends if _bulk(e) else e.sends) + sizes["count"] / min(e.drains, 1_500 if job == "sleep" else e.drains),
-        fits,
-    )
+def _drains(count: int) -> _Fits:
+    return lambda entrant: entrant.drain == count
 
 
-def _latency(words: str, gap: float, jitter: float, count: int, queues: int) -> Case:
-    sizes = {"gap": gap, "jitter": jitter, "count": count, "queues": queues}
-    return Case("latency", f"{words}, {_queues(queues)}", latency, sizes, lambda _: 12 + gap * count)
+def _only(*names: str) -> _Fits:
+    return lambda entrant: entrant.name in names
 
 
 def _queues(number: int) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent / "results"
 _BETWEEN_SECONDS = 0.5
+_WHOLE = 1000
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -38,7 +40,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--peers", type=_among(list(KNOWN)), default=list(ALL), metavar="A,B", help=", ".join(KNOWN))
     parser.add_argument("--cases", type=_among(cases), default=cases, metavar="A,B", help=", ".join(cases))
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="trials of each; medians of five unless told")
+    parser.add_argument(
+        "--repeats", type=int, default=5, metavar="N", help="trials of each; medians of five unless told"
+    )
     parser.add_argument("--scale", type=float, default=1.0, metavar="X", help="shrink counts: 0.01 shows that it works")
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: bench/results/<time>.json")
     parser.add_argument("--estimate", action="store_true", help="say how long it would take, and end")
@@ -69,7 +73,7 @@ def main() -> int:
         venvs.prepare(entrant)
     if args.install:
         return 0
-    out = args.out or _FOLDER / f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}.json"
+    out = args.out or _FOLDER / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
     failed = _measure(entrants, cases, args, out)
     print(f"\n{out}: `python -m bench.report {out}` prints the table")
     return 1 if failed else 0
@@ -82,6 +86,7 @@ def _minutes(entrants: Sequence[Entrant], cases: Sequence[Case], repeats: int) -
 
 def _measure(entrants: Sequence[Entrant], cases: Sequence[Case], args: argparse.Namespace, out: Path) -> int:
     failed = 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as by Ctrl-C
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         servers = Servers(Path(folder))
         try:
@@ -101,7 +106,7 @@ def _measure(entrants: Sequence[Entrant], cases: Sequence[Case], args: argparse.
 
 def _head(args: argparse.Namespace, servers: Servers) -> dict[str, Any]:
     return {
-        "made": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+        "made": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "commit": _commit(),
         "machine": machine.describe(),
         "servers": servers.versions(),
@@ -112,7 +117,7 @@ def _head(args: argparse.Namespace, servers: Servers) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    done = subprocess.run(  # noqa: S603 - constants
+    done = subprocess.run(
         ["git", "describe", "--always", "--dirty"],  # noqa: S607 - git of the PATH
         cwd=Path(__file__).parent,
         check=False,
@@ -135,7 +140,9 @@ def _trial(results: dict[str, Any], case: Case, repeat: int, entrant: Entrant, s
         facts = figures.pop("facts")
         results["peers"][entrant.name] = {"versions": facts["versions"], "python": facts["python"]}
         trial |= {"setting": figures.pop("setting"), "foreign": figures.pop("foreign"), "sizes": case.sizes}
-        trial["figures"] = {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
+        trial["figures"] = {
+            name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()
+        }
     results["trials"].append(trial)
     print(line(trial, time.monotonic() - started), flush=True)
     return int("error" in trial)
@@ -152,7 +159,10 @@ def line(trial: dict[str, Any], took: float) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:,.0f}" if isinstance(value, float) else str(value)  # noqa: E501
+    """Figures that are not whole, to four digits or as whole numbers."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.4g}"
 
 
 def _save(out: Path, results: dict[str, Any]) -> None:

@@ -30,7 +30,8 @@ _ROOT = Path(__file__).parent.parent
 _POLL_SECONDS = 0.01
 _STUCK_SECONDS = 60.0
 _STOP_SECONDS = 15.0
-_QUIET_CORES = 0.06
+_QUIET_CORES = 0.15
+_QUIET_SECONDS = 20.0
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER")
 
 
@@ -53,14 +54,23 @@ class Subject:
         self._workers: list[subprocess.Popen[bytes]] = []
         self.setting = ""
         self._driver = self._start([str(venvs.python_of(entrant)), str(entrant.path / "driver.py")], stdin=True)
-        self.facts = self.ask("install", queues=queues)
+        self.facts: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
+        try:
+            self.facts = self.ask("install", queues=self.queues)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything that was started, and remove its files."""
         self.stop_workers()
         _end([self._driver])
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -126,7 +136,7 @@ class Subject:
         count = len(self.queues)
         self.ask("enqueue", job="noop", first=-count, count=count, bulk=False, queues=self.queues)
         self.await_marks(count)
-        deadline = time.monotonic() + _STUCK_SECONDS
+        deadline = time.monotonic() + _QUIET_SECONDS
         while self._cores(1.0) > _QUIET_CORES and time.monotonic() < deadline:
             pass
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.entrants import SHARED
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 sys.path.append(str(SHARED))  # counter.py stands alone there, for the peers
 
-from counter import RECORD  # type: ignore[import-not-found] # noqa: E402 - see above
+from counter import RECORD  # type: ignore[import-not-found]
+
+__all__ = ["RECORD", "Mark", "Tally", "verdict"]
 
 
 class Mark(NamedTuple):
@@ -39,7 +43,9 @@ class Tally:
         """All records with a tag of at least `least`, by time; warm-up jobs have negative tags."""
         content = self.path.read_bytes() if self.path.exists() else b""
         whole = len(content) - len(content) % RECORD.size
-        return sorted(mark for mark in (Mark(*each) for each in RECORD.iter_unpack(content[:whole])) if mark.tag >= least)
+        return sorted(
+            mark for mark in (Mark(*each) for each in RECORD.iter_unpack(content[:whole])) if mark.tag >= least
+        )
 
 
 def verdict(marks: list[Mark], count: int) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import callboard._lean  # noqa: F401 - before anything imports these libraries whole
+from callboard import outbox
 from callboard.broker import get_broker, make_broker
 from callboard.cadence import Cadence, cron, every
 from callboard.dispatch import trigger
@@ -44,6 +46,7 @@ __all__ = [  # noqa: RUF022 - grouped under headings, as a reader looks for them
     "http_client",
     # Asking for runs
     "trigger",
+    "outbox",
     "get_job",
     "all_jobs",
     # Setting up

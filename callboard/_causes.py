@@ -16,3 +16,9 @@ def causes(exception: BaseException) -> Iterator[BaseException]:
         seen.add(id(current))
         yield current
         current = current.__cause__
+
+
+def is_httpx(exception: BaseException, *names: str) -> bool:
+    """True for httpx's exceptions of these names; importing it to ask would cost every worker 18 MB."""
+    parents = type(exception).__mro__
+    return any(parent.__module__.partition(".")[0] == "httpx" and parent.__name__ in names for parent in parents)

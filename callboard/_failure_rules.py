@@ -13,13 +13,13 @@ import sqlite3
 import ssl
 import urllib.error
 
-import httpx
 import psycopg
 import redis.exceptions as redis
 import sqlalchemy.exc as sa
 from dramatiq import errors as dramatiq
 from dramatiq.middleware import Interrupt
 
+from callboard._causes import is_httpx
 from callboard.errors import ArgumentsError, DeclarationError, DuplicateRun, LedgerUnavailable, NotFound, ReplayRefused
 
 _UNAUTHENTICATED_STATUSES = frozenset({401, 407})
@@ -50,18 +50,18 @@ _HOPELESS: _Classes = (
     *(ValueError, FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError),
     *(sa.NoResultFound, sa.MultipleResultsFound, psycopg.IntegrityError, psycopg.DataError),
     *(sqlite3.IntegrityError, sqlite3.DataError, redis.DataError, redis.NoPermissionError, dramatiq.DecodeError),
-    *(httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRedirects),
-    *(httpx.DecodingError, smtplib.SMTPResponseException),
+    smtplib.SMTPResponseException,
 )
 _PASSING: _Classes = (
     *(LedgerUnavailable, ConnectionError, BlockingIOError, InterruptedError, socket.gaierror),
     *(ssl.SSLEOFError, ssl.SSLZeroReturnError, smtplib.SMTPServerDisconnected),
-    *(httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError),
     *(redis.ConnectionError, redis.ReadOnlyError, redis.TryAgainError, redis.ClusterDownError),
     *(redis.LockError, redis.WatchError, redis.OutOfMemoryError),
     *(dramatiq.BrokerConnectionError, dramatiq.RateLimitExceeded, dramatiq.Retry),
     Interrupt,  # the time limit, and a worker's shutdown
 )
+_HOPELESS_HTTP = ("InvalidURL", "UnsupportedProtocol", "LocalProtocolError", "TooManyRedirects", "DecodingError")
+_PASSING_HTTP = ("NetworkError", "RemoteProtocolError", "ProxyError")
 # Any library's timeout, without importing it: PoolTimeout, ReadTimeout, TimeoutException, TimeoutExpired, ...
 _TIMEOUT_NAME = re.compile(r"Timeout(Error|Exception|Expired)?$")
 
@@ -114,7 +114,9 @@ def is_non_recoverable(exception: BaseException) -> bool:
     """The same input would fail again."""
     if _passing_by_nature(exception):
         return False
-    if (_http_status(exception) or 0) >= _CLIENT_ERROR or isinstance(exception, _HOPELESS):
+    if (_http_status(exception) or 0) >= _CLIENT_ERROR or is_httpx(exception, *_HOPELESS_HTTP):
+        return True
+    if isinstance(exception, _HOPELESS):
         return True
     return bool(_HOPELESS_TEXT.search(_text(exception)))
 
@@ -126,7 +128,9 @@ def is_transient(exception: BaseException) -> bool:
 
 def _passing_by_nature(exception: BaseException) -> bool:
     """Transient by its class or code, whatever its message says."""
-    if isinstance(exception, _PASSING) or _http_status(exception) in _PASSING_STATUSES:
+    if isinstance(exception, _PASSING) or is_httpx(exception, *_PASSING_HTTP):
+        return True
+    if _http_status(exception) in _PASSING_STATUSES:
         return True
     if isinstance(exception, psycopg.Error):
         return _passing_in_postgres(exception)
@@ -154,8 +158,9 @@ def _is_timeout(exception: BaseException) -> bool:
 
 
 def _http_status(exception: BaseException) -> int | None:
-    if isinstance(exception, httpx.HTTPStatusError):
-        return exception.response.status_code
+    if is_httpx(exception, "HTTPStatusError"):
+        status: int = exception.response.status_code  # type: ignore[attr-defined]  # what the name says it has
+        return status
     return exception.code if isinstance(exception, urllib.error.HTTPError) else None
 
 

@@ -6,10 +6,9 @@ import math
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-import httpx
 from dramatiq.errors import Retry
 
-from callboard._causes import causes
+from callboard._causes import causes, is_httpx
 
 DEFAULT_CAP = 3600.0
 
@@ -37,8 +36,8 @@ def _said_by(exception: BaseException) -> object:
     if isinstance(exception, Retry):  # Dramatiq's own way to ask for one, in milliseconds
         return None if exception.delay is None else exception.delay / 1000
     told = getattr(exception, "retry_after", None)
-    if told is None and isinstance(exception, httpx.HTTPStatusError):
-        return exception.response.headers.get("retry-after")
+    if told is None and is_httpx(exception, "HTTPStatusError"):
+        return exception.response.headers.get("retry-after")  # type: ignore[attr-defined]  # what the name says it has
     return told
 
 

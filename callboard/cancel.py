@@ -29,6 +29,6 @@ def cancel(run_id: UUID, *, by: str) -> Literal["cancelled", "requested"]:
             )
         if row["state"] != "cancelled":
             return "requested"
-        claims.release(connection, row["job"], row["scope"], row["id"])
         schedules.ended(connection, row["job"], outcome="cancelled", seconds=0.0)
+        claims.release(connection, row["job"], row["scope"], row["id"])
         return "cancelled"

@@ -32,15 +32,21 @@ def stamp(options: dict[str, Any], delay_ms: int | None) -> None:
     `eligible_at` (Unix seconds) is when the message may start: retries and delays do not count as waiting.
     """
     envelope = options.setdefault(KEY, {})
-    run = peek_run()
-    if run is not None and run.token == 0:  # a detached one is nobody's parent
-        run = None
-    envelope.setdefault("correlation_id", new_correlation_id() if run is None else run.correlation_id)
-    envelope.setdefault("trigger", "send" if run is None else f"job:{run.job}")
-    if run is not None:
-        envelope.setdefault("parent_id", str(run.id))
+    if "correlation_id" not in envelope or "trigger" not in envelope:
+        _trace(envelope)
     if delay_ms is not None or "eligible_at" not in envelope:
         envelope["eligible_at"] = time.time() + (delay_ms or 0) / 1000
+
+
+def _trace(envelope: dict[str, Any]) -> None:
+    run = peek_run()
+    if run is None or run.token == 0:  # a detached one is nobody's parent
+        envelope.setdefault("correlation_id", new_correlation_id())
+        envelope.setdefault("trigger", "send")
+    else:
+        envelope.setdefault("correlation_id", run.correlation_id)
+        envelope.setdefault("trigger", f"job:{run.job}")
+        envelope.setdefault("parent_id", str(run.id))
 
 
 def ready_since(body: bytes, default: float) -> float:

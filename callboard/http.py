@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from callboard.run import peek_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import httpx
+
 CORRELATION_HEADER = "X-Correlation-ID"
-_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_READ_SECONDS, _CONNECT_SECONDS = 30.0, 5.0
 
 
 def _tag(request: httpx.Request) -> None:
@@ -23,11 +23,14 @@ def _tag(request: httpx.Request) -> None:
 
 def http_client(
     *,
-    timeout: httpx.Timeout | float = _TIMEOUT,
+    timeout: httpx.Timeout | float | None = None,
     event_hooks: Mapping[str, list[Any]] | None = None,
     **options: Any,  # noqa: ANN401 - httpx.Client's own options
 ) -> httpx.Client:
     """An `httpx.Client` that sends `X-Correlation-ID` and never waits for ever (seconds; 30 to read, 5 to connect)."""
+    import httpx  # noqa: PLC0415 - 18 MB that a worker without HTTP does not need
+
     hooks = dict(event_hooks or {})
     hooks["request"] = [*hooks.get("request", []), _tag]
+    timeout = httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS) if timeout is None else timeout
     return httpx.Client(timeout=timeout, event_hooks=hooks, **options)

@@ -1,15 +1,14 @@
-"""`python -m callboard.notary FD SLOT...`: writes down what became of the runs of a worker process that was killed.
+"""`python -m callboard.notary FD SLOT...`: ends the attempts of a worker process that was killed, in its stead.
 
 Its supervisor starts it when the process is dead, with the process's status page (`callboard.supervisor.page`) in the
 open file FD, and the slots whose attempts had outlived their hard limit. Those attempts end as the worker itself would
 have ended them: failed, with a retry if there is one left. The attempts beside them are given back; they are not to
-blame, so that they count neither as attempts nor as crashes.
+blame, so that they count neither as attempts nor as crashes, and their history says why they start again.
 
-Only the holder of an attempt's token can end it. So a run that went elsewhere meanwhile is left alone, and if nobody
-writes at all, the end of the worker's lease sends the runs elsewhere, as after any crash.
-
-The messages stay with the dead process until its lease at the broker ends. Then they are given out again: that of an
-ended run is dropped, that of one that waits for its retry waits with it.
+Each is written first and settled then, as by `callboard.worker.committer`. Only the holder of an attempt's token can
+end it, and only the holder of a message can settle it: what went elsewhere meanwhile is left alone. What is not
+written, because nobody can or because no body was kept, comes back when the leases end, as after any crash. That is
+also what becomes of what the process had fetched but not begun, and of what it had done but not written.
 """
 
 from __future__ import annotations
@@ -28,14 +27,18 @@ from dramatiq import Message
 from dramatiq.middleware import TimeLimitExceeded
 from sqlalchemy import text
 
-from callboard.broker import get_broker
-from callboard.envelope import facts_of
-from callboard.journal import finished
+from callboard.broker import RedisBroker, get_broker
+from callboard.broker.consumer import Proxy
+from callboard.broker.transport import Delivery
+from callboard.envelope import delivery_id, facts_of, stamp
+from callboard.failures import Kind, classify
 from callboard.ledger import failures, runs
 from callboard.ledger.database import dispose, get_engine, transaction
-from callboard.ledger.facts import Report, Started
+from callboard.ledger.facts import Ending, Report, Started
 from callboard.ledger.recorder import Recorder
 from callboard.loading import load_actors
+from callboard.middleware import conclude
+from callboard.middleware._execution import Execution
 from callboard.outcome import Failed, Failure, Interrupted, Outcome, Retry
 from callboard.run import Run
 from callboard.settings import get_settings
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from callboard.ledger.facts import RunFacts
-    from callboard.spec import JobSpec
     from callboard.supervisor.page import Attempt
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -67,89 +69,107 @@ class HardTimeLimitExceeded(TimeLimitExceeded):
 
 @dataclass(frozen=True)
 class _Case:
-    """One attempt of the dead process."""
+    """One attempt of the dead process; times in seconds."""
 
-    message: Message[Any]
-    spec: JobSpec
-    facts: RunFacts
-    started: Started
+    proxy: Proxy
+    execution: Execution
     seconds: float
     limit: float
     guilty: bool
 
 
-def write(page: StatusPage, guilty: set[int]) -> int:
-    """Write down what became of each attempt on the page; returns how many could not be written."""
-    broker = get_broker()
-    cases = [_case(broker, page, attempt, attempt.slot in guilty) for attempt in page.running()]
-    known = [case for case in cases if case is not None]
-    blamed = ", ".join(str(case.facts.id) for case in known if case.guilty)
-    recorder = Recorder(get_engine(), uuid4(), get_settings())
-    written = [_patiently(recorder, case, blamed) for case in sorted(known, key=lambda case: not case.guilty)]
-    return len(cases) - sum(written)
+class Notary:
+    """Writes and settles for the process whose page this is."""
+
+    def __init__(self, page: StatusPage, guilty: set[int]) -> None:
+        self._broker = get_broker()
+        self._redis = self._broker if isinstance(self._broker, RedisBroker) and page.broker_id else None
+        if self._redis is not None:  # elsewhere a dead process's messages are given out again at once
+            self._redis.broker_id = page.broker_id  # they are held under that name, and the dead cannot object
+        self._recorder = Recorder(get_engine(), uuid4(), get_settings())
+        self._page = page
+        self._guilty = guilty
+        self._blamed = ", ".join(
+            str(UUID(bytes=attempt.run_id)) for attempt in page.running() if attempt.slot in guilty
+        )
+
+    def write(self) -> int:
+        """End every attempt on the page, the guilty first; returns how many could not be ended."""
+        attempts = sorted(self._page.running(), key=lambda attempt: attempt.slot not in self._guilty)
+        return sum(not self._patiently(attempt) for attempt in attempts)
+
+    def _patiently(self, attempt: Attempt) -> bool:
+        run_id, deadline = str(UUID(bytes=attempt.run_id)), time.monotonic() + _PATIENCE_SECONDS
+        case: _Case | None = None
+        while True:
+            try:
+                case = case or self._case(attempt)
+                self._end(case)
+            except Exception as error:
+                told = str(error).partition("\n")[0]
+                if time.monotonic() > deadline or not _may_pass(error):
+                    logger.exception("notary.gave_up", run_id=run_id, error=told)
+                    return False
+                logger.warning("notary.waits", run_id=run_id, error=told)
+                time.sleep(_WAIT_SECONDS)
+            else:
+                return True
+
+    def _case(self, attempt: Attempt) -> _Case:
+        message: Message[Any] = Message.decode(self._page.body(attempt))
+        spec = spec_of(self._broker.get_actor(message.actor_name))
+        stamp(message.options, None)
+        delivery = Delivery(delivery_id(message), message.queue_name, self._page.body(attempt), message)
+        facts = facts_of(message, spec, body=delivery.body)
+        started = Started(attempt=attempt.attempt, token=attempt.token, recorded=attempt.recorded)
+        proxy = Proxy(delivery, message)
+        proxy.execution = Execution(spec, facts, started, Run.begin(facts, started))
+        seconds = (time.monotonic_ns() - attempt.started_ns) / 1e9
+        limit = round((attempt.deadline_ns - attempt.started_ns) / 1e9, 2)
+        return _Case(proxy, proxy.execution, seconds, limit, attempt.slot in self._guilty)
+
+    def _end(self, case: _Case) -> None:
+        execution, facts = case.execution, case.execution.facts
+        if execution.ending is None:  # a second try says the same as the first one
+            outcome: Outcome = _verdict(case) if case.guilty else Interrupted()
+            delivery = delivery_id(case.proxy._message)  # noqa: SLF001 - the proxied message, its retries counted
+            now = time.monotonic()
+            execution.ending = Ending(facts, execution.started, outcome, Report(), delivery, case.seconds, now)
+        kept = self._recorder.finish_many([execution.ending])[0]
+        if kept and not case.guilty:
+            _explain(facts, f"its process was killed because run {self._blamed} had outlived its hard limit")
+        settlement = conclude(case.proxy, kept=kept)
+        if settlement is not None and self._redis is not None:
+            _ = self._redis.client  # connects, which `settle` takes for granted
+            self._redis.settle([(case.proxy.delivery, settlement)])
 
 
-def _case(broker: Any, page: StatusPage, attempt: Attempt, guilty: bool) -> _Case | None:  # noqa: ANN401, FBT001 - dramatiq's
-    run_id, body = str(UUID(bytes=attempt.run_id)), page.body(attempt)
-    try:
-        message: Message[Any] = Message.decode(body)
-        spec = spec_of(broker.get_actor(message.actor_name))
-        facts = facts_of(message, spec)
-    except Exception as error:  # noqa: BLE001 - one that cannot be read must not keep the others from being written
-        logger.warning("notary.unreadable", run_id=run_id, length=len(body), error=str(error).partition("\n")[0])
-        return None
-    seconds = (time.monotonic_ns() - attempt.started_ns) / 1e9
-    limit = round((attempt.deadline_ns - attempt.started_ns) / 1e9, 2)
-    started = Started(attempt=attempt.attempt, token=attempt.token, recorded=attempt.recorded)
-    return _Case(message, spec, facts, started, seconds, limit, guilty)
-
-
-def _patiently(recorder: Recorder, case: _Case, blamed: str) -> bool:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while True:
-        try:
-            _end(recorder, case, blamed)
-        except Exception as error:
-            if time.monotonic() > deadline:
-                logger.exception("notary.gave_up", run_id=str(case.facts.id))
-                return False
-            logger.warning("notary.waits", run_id=str(case.facts.id), error=str(error).partition("\n")[0])
-            time.sleep(_WAIT_SECONDS)
-        else:
-            return True
-
-
-def _end(recorder: Recorder, case: _Case, blamed: str) -> None:
-    outcome: Outcome = _verdict(case) if case.guilty else Interrupted()
-    facts, delivery = case.facts, case.facts.delivery
-    kept = recorder.finish(facts, case.started, outcome, Report(), delivery=delivery)
-    if kept and not case.guilty:
-        _explain(facts, f"its process was killed because run {blamed} had outlived its hard limit")
-    run = Run.begin(facts, case.started)
-    finished(facts, outcome, run=run, milliseconds=round(case.seconds * 1000), fenced=not kept)
+def _may_pass(error: Exception) -> bool:
+    """Whether trying again may help: a server that is away comes back, a message that cannot be read does not."""
+    return classify(error).kind is Kind.TRANSIENT
 
 
 def _verdict(case: _Case) -> Outcome:
+    facts, message = case.execution.facts, case.proxy._message  # noqa: SLF001 - the proxied message
     error = HardTimeLimitExceeded(
         f"exceeded its hard limit of {case.limit:g} s (time_limit and CALLBOARD_TIME_LIMIT_GRACE_SECONDS); "
         "its worker process was killed"
     )
-    failure = Failure.of(error, job=case.facts.job, scope=case.facts.scope)
-    delay = _retry_delay(case)
-    return Failed(failure, "retries exhausted") if delay is None else Retry(failure, delay)
+    failure = Failure.of(error, job=facts.job, scope=facts.scope)
+    retry = max(_failures(facts), int(message.options.get("retries", 0))) + 1
+    policy = case.execution.spec.retry
+    most = message.options.get("max_retries", policy.max_retries)
+    delay = policy.delay(retry, random=random.random) if retry <= most else None
+    if delay is None:
+        return Failed(failure, "retries exhausted")
+    message.options["retries"] = retry
+    return Retry(failure, delay)
 
 
-def _retry_delay(case: _Case) -> float | None:
-    """Seconds before the next attempt; None if there is none.
-
-    The message that comes back is the old one and does not count this retry, so the failures on record count too.
-    """
+def _failures(facts: RunFacts) -> int:
+    """How often the run failed before; its message may not know, where nobody could settle it."""
     with transaction() as connection:
-        failed = len(failures.of_run(connection, case.facts.id))
-    retry = max(failed, int(case.message.options.get("retries", 0))) + 1
-    if retry > case.message.options.get("max_retries", case.spec.retry.max_retries):
-        return None
-    return case.spec.retry.delay(retry, random=random.random)
+        return len(failures.of_run(connection, facts.id))
 
 
 def _explain(facts: RunFacts, detail: str) -> None:
@@ -166,7 +186,7 @@ def main(arguments: Sequence[str]) -> int:
     logs.configure(format=settings.log_format, level=settings.log_level, service="worker")
     page = StatusPage.opened(int(arguments[0]))
     load_actors(settings)
-    missed = write(page, {int(slot) for slot in arguments[1:]})
+    missed = Notary(page, {int(slot) for slot in arguments[1:]}).write()
     page.close()
     dispose()
     return 1 if missed else 0

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from callboard import get_broker
-from callboard.broker import RedisBroker
+from callboard.broker import Transport
 from callboard.ledger.database import database_url, dispose, get_engine, make_engine
 from callboard.loading import load_actors
 from scheduler.janitor import Janitor
@@ -43,7 +43,7 @@ class Scheduler(periodiq.Scheduler):
     """
 
     def __init__(
-        self, broker: RedisBroker, settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, broker: Transport, settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         super().__init__(actors=[actor for actor in broker.actors.values() if "periodic" in actor.options])
         self._settings = settings
@@ -116,12 +116,14 @@ def run(settings: Settings) -> None:
 
     Raises:
         DeclarationError: An actor module cannot be loaded.
-        TypeError: The broker is not Callboard's Redis broker, which the recovery loops need.
+        TypeError: The broker is none of Callboard's own, which the recovery loops need.
     """
     broker = get_broker()
     load_actors(settings)
-    if not isinstance(broker, RedisBroker):
-        raise TypeError(f"The scheduler needs callboard's RedisBroker, not {type(broker).__name__}.")
+    if not isinstance(broker, Transport):
+        raise TypeError(
+            f"The scheduler needs a broker made by callboard.make_broker(), not dramatiq's {type(broker).__name__}."
+        )
     scheduler = Scheduler(broker, settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.stop())

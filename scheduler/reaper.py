@@ -1,11 +1,17 @@
-"""The reaper: runs of workers that died go elsewhere, or fail, as their job wants it."""
+"""The reaper: runs of workers that died go elsewhere, or fail, as their job wants it.
+
+A worker is dead when both its leases are over, the ledger's and the broker's: a server that was away for half a minute
+could renew nobody's. A process without a broker (`broker_id` is empty) has the ledger's alone.
+"""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
+from dramatiq.errors import ConnectionClosed
 
 from callboard.failures import Kind, fingerprint
 from callboard.ledger import claims, failures, runs, schedules, totals, workers
@@ -15,11 +21,12 @@ from callboard.outcome import Failure
 from callboard.spec import spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from sqlalchemy import Connection, Engine, RowMapping
 
-    from callboard.broker import RedisBroker
+    from callboard.broker import Transport
     from callboard.settings import Settings
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -28,26 +35,50 @@ RESTARTED = "Server restarted during execution"
 
 
 class Reaper(Loop):
-    """Ends the leases of silent workers, takes their runs, and has the broker give their messages out again."""
+    """Declares workers dead and takes their runs; their messages the broker gives out again by itself."""
 
-    def __init__(self, engine: Engine, broker: RedisBroker, settings: Settings, leading: Callable[[], bool]) -> None:
+    def __init__(self, engine: Engine, broker: Transport, settings: Settings, leading: Callable[[], bool]) -> None:
         super().__init__("reaper", min(settings.recovery_seconds, settings.lease_seconds / 5))
         self._engine = engine
         self._broker = broker
         self._settings = settings
         self._leading = leading
+        self._silent_since: dict[UUID, float] = {}
 
     def _tick(self) -> None:
         if not self._leading():
             return
         with self._engine.begin() as connection:
-            for worker in workers.expire(connection):
+            silent = workers.silent(connection)
+        dead = self._dead(silent)
+        with self._engine.begin() as connection:
+            for worker in workers.declare_dead(connection, dead):
                 logger.warning(
                     "worker.lost", worker_id=str(worker["id"]), host=worker["host"], worker_pid=worker["pid"]
                 )
             for row in runs.lost(connection):
                 self._take(connection, row)
-        self._broker.sweep()
+
+    def _dead(self, silent: Sequence[RowMapping]) -> set[UUID]:
+        """Those of the silent workers that the broker has not heard of either; without its word, only those without."""
+        inline = {row["id"] for row in silent if not row["broker_id"]}
+        others = {row["id"]: row["broker_id"] for row in silent if row["broker_id"]}
+        if not others:
+            self._silent_since = {}
+            return inline
+        try:
+            alive = self._broker.alive()
+        except ConnectionClosed as error:
+            logger.warning("reaper.broker_away", silent_workers=len(others), error=str(error).partition("\n")[0])
+            return inline
+        gone = {worker_id for worker_id, broker_id in others.items() if broker_id not in alive}
+        return inline | (gone if self._broker.knows_contents else self._long_silent(gone))
+
+    def _long_silent(self, workers_gone: set[UUID]) -> set[UUID]:
+        """Those seen silent for another lease: RabbitMQ knows of no leases, and Postgres itself may have been away."""
+        now = time.monotonic()
+        self._silent_since = {one: self._silent_since.get(one, now) for one in workers_gone}
+        return {one for one, since in self._silent_since.items() if now - since >= self._settings.lease_seconds}
 
     def _take(self, connection: Connection, row: RowMapping) -> None:
         actor = self._broker.actors.get(row["job"])
@@ -66,13 +97,13 @@ class Reaper(Loop):
         )
         if seconds is None:
             return
+        if recurring:
+            schedules.ended(connection, row["job"], outcome="failed", seconds=float(seconds))
+        claims.release(connection, row["job"], row["scope"], row["id"])
         issue_id = failures.record(connection, facts, row["attempt"], failure)
         if facts.payload:
             failures.bury(connection, facts, row["attempt"], failure, reason="worker lost", issue_id=issue_id)
-        claims.release(connection, row["job"], row["scope"], row["id"])
         totals.add(connection, job=row["job"], queue=row["queue"], outcome="failed", seconds=float(seconds))
-        if recurring:
-            schedules.ended(connection, row["job"], outcome="failed", seconds=float(seconds))
         logger.warning("run.failed_with_its_worker", run_id=str(row["id"]), job=row["job"])
 
 

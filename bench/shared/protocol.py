@@ -1,12 +1,17 @@
 """The peer's side of the protocol: one JSON object a line on standard input, one answer a line on standard output.
 
     {"do": "install", "queues": ["q0", ...]}                 make tables, groups, queues
-    {"do": "workers", "case": "drain", "queues": [...]}      -> {"commands": [[...], ...], "env": {...}, "setting": "..."}
-    {"do": "enqueue", "job": "noop", "first": 0, "count": 5000, "bulk": false, "queues": ["default"]}
-                                                             -> {"seconds": 1.2, "cpu": 0.9}
-    {"do": "pace", "job": "noop", "first": 0, "gaps": [0.05, ...], "queues": [...]}   -> {"at": [monotonic seconds, ...]}
-    {"do": "delay", "job": "noop", "first": 0, "count": 40000, "seconds": 3600, "queues": [...]}  -> {"at": due time}
-    {"do": "recorded"}                                       -> {"count": runs the peer's database says ended well}
+        -> {"versions": {...}, "python": "3.11.7", "bulk": true, "delays": true}
+    {"do": "workers", "case": "drain", "queues": [...]}
+        -> {"commands": [[...], ...], "env": {...}, "setting": "..."}
+    {"do": "enqueue", "job": "noop", "first": 0, "count": 5000, "bulk": false, "queues": [...]}
+        -> {"seconds": 1.2, "cpu": 0.9}
+    {"do": "pace", "job": "noop", "first": 0, "gaps": [0.05, ...], "queues": [...]}
+        -> {"at": [monotonic seconds, ...]}
+    {"do": "delay", "job": "noop", "first": 0, "count": 40000, "seconds": 3600, "queues": [...]}
+        -> {"at": the time they are due}
+    {"do": "recorded"}
+        -> {"count": runs that the peer's database says ended well, or null}
     {"do": "bye"}
 
 A refusal is {"error": "<traceback>"}. What a library prints goes to standard error.
@@ -63,6 +68,7 @@ class Driver:
         return None
 
     def do_install(self, queues: list[str]) -> dict[str, object]:
+        """Install, and say what was installed."""
         self.install(queues)
         versions = {name: importlib.metadata.version(name) for name in self.packages}
         return {
@@ -73,10 +79,12 @@ class Driver:
         }
 
     def do_workers(self, case: str, queues: list[str]) -> dict[str, object]:
+        """Say how to start the workers."""
         setting, commands = self.workers(case, queues)
         return {"setting": setting, "commands": commands, "env": self.env()}
 
     def do_enqueue(self, job: str, first: int, count: int, bulk: bool, queues: list[str]) -> dict[str, object]:  # noqa: FBT001 - a field of the request
+        """Send `count` jobs with tags from `first`, and say what it took."""
         started, cpu = time.monotonic(), time.process_time()
         if bulk:
             for begin in range(first, first + count, BATCH):
@@ -87,6 +95,7 @@ class Driver:
         return {"seconds": time.monotonic() - started, "cpu": time.process_time() - cpu}
 
     def do_pace(self, job: str, first: int, gaps: list[float], queues: list[str]) -> dict[str, object]:
+        """Send a job after each gap; the time is taken just before the call."""
         at = []
         for tag, gap in enumerate(gaps, first):
             time.sleep(gap)
@@ -95,12 +104,14 @@ class Driver:
         return {"at": at}
 
     def do_delay(self, job: str, first: int, count: int, seconds: float, queues: list[str]) -> dict[str, object]:
+        """Send jobs that are due later."""
         due = time.monotonic() + seconds
         for begin in range(first, first + count, BATCH):
             self.send_later(job, range(begin, min(begin + BATCH, first + count)), queues[0], seconds)
         return {"at": due}
 
     def do_recorded(self) -> dict[str, object]:
+        """Count the runs in the peer's database."""
         return {"count": self.recorded()}
 
     def answer(self, request: dict[str, object]) -> dict[str, object]:
@@ -116,7 +127,7 @@ class AsyncDriver(Driver):
         self.runner = asyncio.Runner(loop_factory=self.loop_factory())
 
     def loop_factory(self) -> object:
-        """uvloop where the peer brings it, since its own command line then uses it too."""
+        """Uvloop where the peer brings it, since its own command line then uses it too."""
         try:
             import uvloop  # noqa: PLC0415 - not every peer has it
         except ImportError:
@@ -132,6 +143,7 @@ class AsyncDriver(Driver):
         raise NotImplementedError
 
     def do_enqueue(self, job: str, first: int, count: int, bulk: bool, queues: list[str]) -> dict[str, object]:  # noqa: FBT001 - a field of the request
+        """Send `count` jobs with tags from `first`, and say what it took."""
         started, cpu = time.monotonic(), time.process_time()
         self.runner.run(self._enqueue(job, range(first, first + count), queues, bulk=bulk))
         return {"seconds": time.monotonic() - started, "cpu": time.process_time() - cpu}
@@ -145,6 +157,7 @@ class AsyncDriver(Driver):
                 await self.asend(job, tag, queues[tag % len(queues)])
 
     def do_pace(self, job: str, first: int, gaps: list[float], queues: list[str]) -> dict[str, object]:
+        """Send a job after each gap; the time is taken just before the call."""
         return {"at": self.runner.run(self._pace(job, first, gaps, queues))}
 
     async def _pace(self, job: str, first: int, gaps: list[float], queues: list[str]) -> list[float]:

@@ -19,12 +19,14 @@ from uuid import uuid4
 
 from dramatiq.errors import ConnectionClosed
 
+from callboard.broker._rabbitmq_link import cancel, result_of
 from callboard.broker.codec import decode
 from callboard.broker.transport import Delivery
 from callboard.envelope import KEY, delivery_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from pika.channel import Channel
     from pika.spec import Basic, BasicProperties
@@ -102,6 +104,7 @@ class Inbox:
         self._out: dict[int, TaggedDelivery] = {}
         self._interrupts = 0
         self._turn = 0
+        self._closed = False
         session.post(lambda channel: channel.add_on_cancel_callback(self._on_cancelled))
         session.ended.add_done_callback(lambda _: self.notify())
 
@@ -118,8 +121,8 @@ class Inbox:
 
     # Fetching
 
-    def fetch(self, lanes: Sequence[Lane], timeout: float) -> list[TaggedDelivery]:
-        """Take messages; see `Transport.fetch`."""
+    def fetch(self, lanes: Sequence[Lane], timeout: float) -> list[TaggedDelivery] | None:
+        """Take messages; see `Transport.fetch`. None when it was interrupted."""
         deadline = time.monotonic() + timeout
         with self._changed:
             interrupts = self._interrupts
@@ -128,7 +131,9 @@ class Inbox:
                 if self._subscribe_all(lanes, found):
                     deadline = max(deadline, time.monotonic() + _FIRST_WAIT_SECONDS)
                 patience = deadline - time.monotonic()
-                if found or patience <= 0 or interrupts != self._interrupts:
+                if interrupts != self._interrupts:
+                    return found or None
+                if found or patience <= 0:
                     return found
                 if self.session.reason is not None:
                     raise ConnectionClosed(self.session.reason)
@@ -153,7 +158,7 @@ class Inbox:
         return shelf
 
     def _room(self, shelf: _Shelf, room: int) -> int:
-        if shelf.queue in self._paused():
+        if self._closed or shelf.queue in self._paused():
             return 0
         limit = self._limits.get(shelf.queue)
         return max(room if limit is None else min(room, limit - shelf.held), 0)
@@ -194,7 +199,7 @@ class Inbox:
         tags = shelf.consumers
 
         def act(channel: Channel) -> None:
-            _cancel(channel, old)
+            cancel(channel, old)
             self._topology.declare(channel, shelf.queue)
             channel.basic_qos(prefetch_count=credit)
             for name, band, tag in zip(self._topology.bands(shelf.queue), shelf.bands, tags, strict=True):
@@ -210,17 +215,13 @@ class Inbox:
             band.append(_Parcel(method.delivery_tag, body, properties, time.monotonic()))
             self._changed.notify_all()
 
-    def _on_cancelled(self, frame: Any) -> None:  # noqa: ANN401 - pika names no type for it
-        """A queue was deleted, or its leader is gone: the next fetch declares and consumes it anew."""
-        with self._changed:
-            for shelf in self._shelves.values():
-                if frame.method.consumer_tag in shelf.consumers:
-                    self._stop(shelf)
-            self._changed.notify_all()
+    def _on_cancelled(self, _frame: Any) -> None:  # noqa: ANN401 - pika names no type for it
+        """A queue was deleted; consumed anew over the same channel, RabbitMQ 3.10 sends nothing."""
+        self.session.abandon(ConnectionClosed("a queue was deleted in RabbitMQ while it was consumed"))
 
     def _stop(self, shelf: _Shelf) -> None:
         old, shelf.consumers = shelf.consumers, ()
-        self.session.post(lambda channel: _cancel(channel, old))
+        self.session.post(lambda channel: cancel(channel, old))
 
     # Settling
 
@@ -236,13 +237,20 @@ class Inbox:
         return found
 
     def empty(self) -> list[TaggedDelivery]:
-        """All that is here or in the worker's hands, to be given back; nothing more comes."""
+        """All that is here or in the worker's hands, to be given back; nothing more comes.
+
+        Raises:
+            ConnectionClosed: The session has ended, and RabbitMQ has taken all back.
+        """
         with self._changed:
+            self._closed = True
             for shelf in self._shelves.values():
                 self._stop(shelf)
-                for band in shelf.bands:
-                    for parcel in _emptied(band):
-                        self._hand_out(shelf, parcel)
+        result_of(self.session.ask(_after_all), self.session)
+        with self._changed:
+            for shelf in self._shelves.values():
+                for parcel in (parcel for band in shelf.bands for parcel in _emptied(band)):
+                    self._hand_out(shelf, parcel)
             return list(self._out.values())
 
     def mine(self, delivery: Delivery) -> TaggedDelivery | None:
@@ -298,15 +306,9 @@ def _emptied(band: deque[_Parcel]) -> list[_Parcel]:
     return parcels
 
 
-def _cancel(channel: Channel, consumers: Iterable[str]) -> None:
-    for tag in consumers:
-        channel.basic_cancel(tag, callback=_ignore)
-        # pika would reject what is under way to a cancelled consumer, and RabbitMQ count that as a crash.
-        channel._cancelled.discard(tag)  # noqa: SLF001 - there is no public way
-
-
-def _ignore(_frame: Any) -> None:  # noqa: ANN401 - pika's
-    """Wait for the answer, and do nothing with it."""
+def _after_all(channel: Channel, answer: Future[None]) -> None:
+    """Answer when the server has answered whatever was asked before; what it sent before that has then arrived."""
+    channel.basic_qos(prefetch_count=1, callback=lambda _: answer.set_result(None))
 
 
 def _delivery(inbox: Inbox, queue: str, parcel: _Parcel) -> TaggedDelivery:

@@ -21,7 +21,7 @@ import pika
 from dramatiq.errors import ConnectionClosed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pika.channel import Channel
 
@@ -235,6 +235,18 @@ def result_of(answer: Future[T], session: Session, seconds: float = ANSWER_SECON
         raise closed from None
     except (pika.exceptions.AMQPError, OSError) as error:
         raise ConnectionClosed(error) from None
+
+
+def cancel(channel: Channel, consumers: Iterable[str]) -> None:
+    """End consumers; what is under way to them still comes."""
+    for tag in consumers:
+        channel.basic_cancel(tag, callback=_ignore)
+        # pika would reject what still comes: RabbitMQ counts that as a crash, and for a stream as an error.
+        channel._cancelled.discard(tag)  # noqa: SLF001 - there is no public way
+
+
+def _ignore(_frame: object) -> None:
+    """Wait for the answer, and do nothing with it."""
 
 
 def _quiet_pika() -> None:

@@ -29,12 +29,13 @@ _CHUNKS_UNDER_WAY = 8
 
 
 class Letter(NamedTuple):
-    """A message on its way to a queue; `headers` are those of RabbitMQ."""
+    """A message on its way to a queue; `headers` are those of RabbitMQ; written to disk if it is `lasting`."""
 
     route: Route
     body: bytes
     id: str = ""
     headers: dict[str, Any] | None = None
+    lasting: bool = True
 
 
 class Publisher:
@@ -57,18 +58,22 @@ class Publisher:
         Raises:
             ConnectionClosed: It did not confirm all; which ones it took is unknown.
         """
-        returned = self._send(letters)
-        if returned and self._send(returned):  # somebody deleted a queue; by now it was declared again
+        returned = self.attempt(letters)
+        if returned and self.attempt(returned):  # by then the queue was declared again
             raise ConnectionClosed(f"RabbitMQ has no queue for {returned[0].route.key!r}, though it was declared")
 
-    def _send(self, letters: Sequence[Letter]) -> list[Letter]:
+    def attempt(self, letters: Sequence[Letter]) -> list[Letter]:
+        """Send all, and return those that no queue took.
+
+        Raises:
+            ConnectionClosed: The server did not confirm all.
+        """
         desk, returned = self.desk(), list[Letter]()
         answers: list[Future[list[Letter]]] = []
         for start in range(0, len(letters), _CHUNK):
-            chunk = letters[start : start + _CHUNK]
             if len(answers) >= _CHUNKS_UNDER_WAY:
-                returned.extend(result_of(answers.pop(0), desk.session))
-            answers.append(desk.session.ask(partial(desk.publish, chunk)))
+                returned = [*returned, *result_of(answers.pop(0), desk.session)]
+            answers.append(desk.session.ask(partial(desk.publish, letters[start : start + _CHUNK])))
         return returned + [letter for answer in answers for letter in result_of(answer, desk.session)]
 
     def desk(self) -> _Desk:
@@ -125,7 +130,7 @@ class _Desk:
     def _properties(self, letter: Letter) -> BasicProperties:
         return pika.BasicProperties(  # type: ignore[no-untyped-call] # pika's is not typed
             content_type="application/json",
-            delivery_mode=pika.DeliveryMode.Persistent.value,
+            delivery_mode=(pika.DeliveryMode.Persistent if letter.lasting else pika.DeliveryMode.Transient).value,
             message_id=letter.id or None,
             correlation_id=str(self._serial),  # names the letter if it is returned
             headers=letter.headers,
@@ -149,4 +154,5 @@ class _Desk:
     def _on_return(self, _channel: Channel, _method: Basic.Return, properties: BasicProperties, _body: bytes) -> None:
         batch, letter = self._waiting[int(properties.correlation_id)]  # its confirmation comes after this
         batch.returned.append(letter)
-        self._declared.clear()
+        if letter.lasting:
+            self._declared.clear()  # somebody deleted a queue

@@ -3,7 +3,7 @@
     <ns>.<queue>, <ns>.<queue>:first, <ns>.<queue>:last    ready messages, in three bands of priority
     <ns>:delay.<k>   exchange and queue, k = 0..31          messages that wait for 2^k quanta
     <ns>:due         exchange                               messages that have waited, on their way to their queue
-    <ns>:settings    stream                                 what was paused and resumed, for all to read
+    <ns>:paused, <ns>:paused.any   exchanges, and a queue of length 0, bound by the names of the queues that are paused
 
 Quorum queues of RabbitMQ 3 know no priorities, hence the bands: priorities below 0 go `first`, those above 0 `last`,
 and what a worker gives back goes `first` too, since it had its turn already.
@@ -64,7 +64,8 @@ class Topology:
 
     def __init__(self, namespace: str) -> None:
         self._ns = namespace
-        self.settings = f"{namespace}:settings"
+        self.paused = f"{namespace}:paused"
+        self.paused_any = f"{namespace}:paused.any"
         self.delays = f"{namespace}:delay"
         self._due = f"{namespace}:due"
 
@@ -102,9 +103,11 @@ class Topology:
         return f"{self._ns}:delay.{k}" if k >= 0 else self._due
 
     def declare(self, channel: Channel, what: str) -> None:
-        """Declare a queue with its bands, or `delays`, or `settings`."""
-        if what == self.settings:
-            channel.queue_declare(what, durable=True, arguments={"x-queue-type": "stream"})
+        """Declare a queue with its bands, or `delays`, or `paused`."""
+        if what == self.paused:
+            channel.exchange_declare(self.paused, "direct", durable=True)
+            channel.exchange_declare(self.paused_any, "fanout", durable=True)
+            channel.queue_declare(what, durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 0})
         elif what == self.delays:
             self._declare_delays(channel)
         else:

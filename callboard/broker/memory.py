@@ -131,9 +131,10 @@ class MemoryBroker(Transport):
             due = self.store.pulse(self.broker_id)
             if held is not None:
                 unknown = {place for place in self.store.held_by(self.broker_id) if place[1] not in held}
-                strays = [self.store.release(self.broker_id, *place) for place in unknown & self._unknown]
-                self.store.give_back([entry for entry in strays if entry])
-                self._unknown = unknown
+                strays = unknown & self._unknown
+                given = [self.store.release(self.broker_id, *place) for place in sorted(strays)]
+                self.store.give_back([entry for entry in given if entry])
+                self._unknown = unknown - strays
         return max(min(due, self.store.heartbeat_seconds), 0.0)
 
     def leave(self) -> None:

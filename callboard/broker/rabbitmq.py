@@ -31,13 +31,13 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from dramatiq.errors import ConnectionClosed
 
 from callboard.broker._rabbitmq_inbox import CRASHES, Inbox
 from callboard.broker._rabbitmq_link import Link, parameters_of, result_of
-from callboard.broker._rabbitmq_pauses import Pauses
+from callboard.broker._rabbitmq_pauses import FRESH_SECONDS, Pauses
 from callboard.broker._rabbitmq_publisher import Letter, Publisher
 from callboard.broker._rabbitmq_topology import FIRST, Topology, band_of
 from callboard.broker.codec import encode
@@ -62,12 +62,19 @@ if TYPE_CHECKING:
 
 #: Seconds between looks for messages that have lain here too long.
 _PULSE_SECONDS: Final = 0.5
-#: Seconds that an operator's command waits for the state of the pauses.
-_PATIENCE_SECONDS: Final = 10.0
 
 
 class Unsupported(CallboardError):  # noqa: N818 - what it is
     """This broker cannot do that, and the message says what can be done instead."""
+
+
+class _Parts(NamedTuple):
+    """What is made when the settings are first needed."""
+
+    topology: Topology
+    publisher: Publisher
+    pauses: Pauses
+    message_max_bytes: int
 
 
 class RabbitBroker(Transport):
@@ -90,8 +97,8 @@ class RabbitBroker(Transport):
         self._namespace = namespace
         self._sending = Link(partial(self._targets, "send"))
         self._consuming = Link(partial(self._targets, "consume"))
-        self._parts: tuple[Topology, Publisher, int] | None = None
-        self._inbox: tuple[Inbox, Pauses] | None = None
+        self._parts: _Parts | None = None
+        self._inbox: Inbox | None = None
         self._limits: dict[str, int | None] = {}
         self._lock = threading.RLock()
 
@@ -101,13 +108,13 @@ class RabbitBroker(Transport):
         return parameters_of(self._url or broker_url(settings), heartbeat=settings.lease_seconds, name=name)
 
     @property
-    def _made(self) -> tuple[Topology, Publisher, int]:
-        """The names, the sender, and the bytes of the largest message; made when the settings are first needed."""
+    def _made(self) -> _Parts:
         with self._lock:
             if self._parts is None:
                 settings = get_settings()
                 topology = Topology(self._namespace or settings.broker_namespace)
-                self._parts = topology, Publisher(self._sending, topology), settings.message_max_bytes
+                publisher = Publisher(self._sending, topology)
+                self._parts = _Parts(topology, publisher, Pauses(topology, publisher), settings.message_max_bytes)
             return self._parts
 
     # Producing
@@ -138,7 +145,7 @@ class RabbitBroker(Transport):
         return batch
 
     def _send(self, batch: list[Message[Any]], delay_ms: int) -> None:
-        _, publisher, limit = self._made
+        publisher, limit = self._made.publisher, self._made.message_max_bytes
         letters = [self._letter(message, delay_ms, limit) for message in batch]
         try:
             publisher.send(letters)
@@ -148,7 +155,7 @@ class RabbitBroker(Transport):
             publisher.send([self._letter(message, delay_ms, limit) for message in batch])
 
     def _letter(self, message: Message[Any], delay_ms: int, limit: int) -> Letter:
-        route = self._made[0].route(message.queue_name, band_of(self._priority(message)), delay_ms)
+        route = self._made.topology.route(message.queue_name, band_of(self._priority(message)), delay_ms)
         return Letter(route, encode(message, limit=limit), delivery_id(message))
 
     def _priority(self, message: Message[Any]) -> int:
@@ -166,29 +173,30 @@ class RabbitBroker(Transport):
         When the connection is lost, so is all that was held, and this raises once; the next call connects again.
         """
         deadline = time.monotonic() + timeout
-        inbox, pauses = self._open(timeout)
-        if not pauses.known(max(deadline - time.monotonic(), 1.0)):
-            return []
-        return list(inbox.fetch(lanes, max(deadline - time.monotonic(), 0.0)))
+        inbox, pauses = self._open(timeout), self._made.pauses
+        queues = [queue for lane in lanes for queue in lane.queues]
+        while True:
+            pauses.refresh(queues)
+            patience = max(deadline - time.monotonic(), 0.0)
+            found = inbox.fetch(lanes, min(patience, FRESH_SECONDS))
+            if found is None or found or patience <= FRESH_SECONDS:
+                return list(found or ())
 
-    def _open(self, patience: float) -> tuple[Inbox, Pauses]:
+    def _open(self, patience: float) -> Inbox:
         with self._lock:
-            session = self._consuming.session(patience) if self._inbox is None else self._inbox[0].session
+            session = self._consuming.session(patience) if self._inbox is None else self._inbox.session
             if session.reason is not None:
                 self._inbox = None
                 raise ConnectionClosed(session.reason)
             if self._inbox is None:
-                topology, publisher, _ = self._made
-                inbox = Inbox(session, topology, lambda: pauses.names, self._limits)
-                pauses = Pauses(session, topology, publisher, inbox.notify)
-                self._inbox = inbox, pauses
+                self._inbox = Inbox(session, self._made.topology, lambda: self._made.pauses.names, self._limits)
             return self._inbox
 
     def interrupt(self) -> None:
         """Make the fetches that wait in this process return."""
         opened = self._inbox
         if opened is not None:
-            opened[0].interrupt()
+            opened.interrupt()
 
     def settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> None:
         """Settle deliveries; see `Transport.settle`. What is to come again is confirmed before the old is acknowledged.
@@ -198,36 +206,36 @@ class RabbitBroker(Transport):
         opened = self._inbox
         if opened is None:
             return
-        held = [(mine, settlement) for delivery, settlement in batch if (mine := opened[0].mine(delivery))]
+        held = [(mine, settlement) for delivery, settlement in batch if (mine := opened.mine(delivery))]
         letters = [letter for pair in held for letter in self._again(*pair)]
         if letters:
-            self._made[1].send(letters)
-        opened[0].acknowledge(delivery for delivery, _ in held)
+            self._made.publisher.send(letters)
+        opened.acknowledge(delivery for delivery, _ in held)
 
     def _again(self, delivery: Delivery, settlement: Settlement) -> Iterable[Letter]:
         if isinstance(settlement, GiveBack):
-            route = self._made[0].route(delivery.queue, FIRST)
+            route = self._made.topology.route(delivery.queue, FIRST)
             yield Letter(route, delivery.body, delivery.id, {CRASHES: delivery.crashes})
         elif isinstance(settlement, Resend):
             if delivery.message is None:
                 raise ValueError(f"delivery {delivery.id} cannot be read, so it cannot be sent again: acknowledge it.")
-            limit = max(self._made[2], 2 * len(delivery.body))
+            limit = max(self._made.message_max_bytes, 2 * len(delivery.body))
             yield self._letter(delivery.message, round(settlement.delay * 1000), limit)
 
     def pulse(self, held: Collection[str] | None = None) -> float:  # noqa: ARG002 - no reply can be lost here
         """Give back what this process was sent and has had no room for; RabbitMQ itself watches over the connection."""
         opened = self._inbox
-        stale = [] if opened is None else opened[0].stale()
+        stale = [] if opened is None else opened.stale()
         self.settle([(delivery, GiveBack()) for delivery in stale])
         return _PULSE_SECONDS
 
     def leave(self) -> None:
         """Give back whatever this process holds, and close its consuming connection."""
         opened = self._inbox
-        if opened is not None:
-            self.settle([(delivery, GiveBack()) for delivery in opened[0].empty()])
-            self._inbox = None
-            self._consuming.close()
+        if opened is not None and opened.session.reason is None:
+            self.settle([(delivery, GiveBack()) for delivery in opened.empty()])
+        self._inbox = None
+        self._consuming.close()
 
     # Observing
 
@@ -245,13 +253,13 @@ class RabbitBroker(Transport):
         What others hold and what is delayed is unknown and counted as 0; so is the age of the oldest.
         """
         names = list(queues)
-        desk = self._made[1].desk()
+        desk = self._made.publisher.desk()
         answers = [desk.session.ask(partial(self._count, queue)) for queue in names]
         ready = [result_of(answer, desk.session) for answer in answers]
         return {name: Depth(count, self._held(name), 0, 0.0) for name, count in zip(names, ready, strict=True)}
 
     def _count(self, queue: str, channel: Channel, answer: Future[int]) -> None:
-        topology, counts = self._made[0], list[int]()
+        topology, counts = self._made.topology, list[int]()
 
         def add(frame: Method[Any]) -> None:
             counts.append(frame.method.message_count)
@@ -264,7 +272,7 @@ class RabbitBroker(Transport):
 
     def _held(self, queue: str) -> int:
         opened = self._inbox
-        return 0 if opened is None else opened[0].held(queue)
+        return 0 if opened is None else opened.held(queue)
 
     def delayed(self, queue: str, *, limit: int = 100) -> list[Delayed]:  # noqa: ARG002 - the contract's
         """Refused.
@@ -285,25 +293,19 @@ class RabbitBroker(Transport):
     # Operating
 
     def pause(self, queue: str) -> None:
-        """Hand out nothing of this queue from now on, anywhere; all processes hear it at once."""
-        self._following().change(queue, paused=True)
+        """Hand out nothing of this queue from now on; other processes know within three seconds."""
+        self.declare_queue(queue)
+        self._made.pauses.change(queue, paused=True)
 
     def resume(self, queue: str) -> None:
-        """End `pause`."""
-        self._following().change(queue, paused=False)
+        """End `pause`; other processes know within three seconds."""
+        self.declare_queue(queue)
+        self._made.pauses.change(queue, paused=False)
 
     def paused(self) -> set[str]:
-        """The queues that are paused."""
-        return set(self._following().names)
-
-    def _following(self) -> Pauses:
-        try:
-            _, pauses = self._open(_PATIENCE_SECONDS)
-        except ConnectionClosed:  # the one that was lost; a command tries the next
-            _, pauses = self._open(_PATIENCE_SECONDS)
-        if not pauses.known(_PATIENCE_SECONDS):
-            raise ConnectionClosed(f"RabbitMQ did not tell within {_PATIENCE_SECONDS:g} s which queues are paused")
-        return pauses
+        """The queues that are paused, of those that this process knows."""
+        self._made.pauses.refresh(self.queues, age=0.0)
+        return set(self._made.pauses.names)
 
     def set_limits(self, limits: Mapping[str, int | None]) -> None:
         """Bound how many messages of a queue each process may hold; over all processes only the ledger can."""
@@ -311,14 +313,14 @@ class RabbitBroker(Transport):
 
     def flush(self, queue_name: str) -> None:
         """Forget every ready message of a queue; for tests."""
-        topology, publisher, _ = self._made
+        topology, publisher = self._made.topology, self._made.publisher
         desk = publisher.desk()
         for name in topology.bands(queue_name):
             topology_ready = partial(self._purge, queue_name, name)
             result_of(desk.session.ask(topology_ready), desk.session)
 
     def _purge(self, queue: str, name: str, channel: Channel, answer: Future[None]) -> None:
-        self._made[0].declare(channel, queue)
+        self._made.topology.declare(channel, queue)
         channel.queue_purge(name, callback=lambda _: answer.set_result(None))
 
     def flush_all(self) -> None:

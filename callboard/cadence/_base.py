@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-import pendulum
-
 from callboard.errors import CadenceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pendulum
 
 _SECOND = timedelta(seconds=1)
 
@@ -69,6 +69,8 @@ class Cadence(ABC):
 
     def next_valid_date(self, last: datetime) -> pendulum.DateTime:
         """Periodiq's name for `after`: it subtracts `pendulum.now()` from the answer to know how long to sleep."""
+        import pendulum  # noqa: PLC0415 - 5 MB that only periodiq's own scheduler needs
+
         return pendulum.instance(self.after(last))
 
 

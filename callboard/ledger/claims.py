@@ -39,19 +39,19 @@ update board.claims c set lease_until = now() + make_interval(secs => :lease)
 from ours where c.job = ours.job and c.scope = ours.scope
 """)
 
-# Both statements lock in the order of the key, as does `_RENEW`: no two transactions wait for each other.
-_OURS = """
+# Locked in the order of the key, as in `_RENEW`: no two transactions wait for each other.
+_SETTLE = """
 with g as materialized (
     select * from json_to_recordset(%(rows)s::json) as g (job text, scope text, run_id uuid, lease float8)
 ), ours as materialized (
     select c.job, c.scope, g.lease from board.claims c join g using (job, scope, run_id)
     order by c.job, c.scope for update of c
-)"""
-_RELEASE_MANY = f"{_OURS} delete from board.claims c using ours where c.job = ours.job and c.scope = ours.scope"
-_RENEW_MANY = f"""{_OURS}
+), given_back as (
+    delete from board.claims c using ours where c.job = ours.job and c.scope = ours.scope and ours.lease is null
+)
 update board.claims c set lease_until = now() + make_interval(secs => ours.lease)
-from ours where c.job = ours.job and c.scope = ours.scope
-"""  # noqa: S608 - constants only
+from ours where c.job = ours.job and c.scope = ours.scope and ours.lease is not null
+"""
 
 
 def take(connection: Connection, facts: RunFacts, *, lease: float) -> UUID | None:
@@ -77,14 +77,10 @@ def renew(connection: Connection, ids: Iterable[UUID], *, lease: float) -> None:
     connection.execute(_RENEW, {"ids": list(ids), "lease": lease})
 
 
-def release_many(cursor: Cursor, ended: Iterable[RunFacts]) -> None:
-    """Give the claims back that these runs still hold."""
-    cursor.execute(_RELEASE_MANY, {"rows": dumps([_key(facts) for facts in ended])})
-
-
-def renew_many(cursor: Cursor, leases: Iterable[tuple[RunFacts, float]]) -> None:
-    """Lengthen the claims that these runs still hold, each to so many seconds from now."""
-    cursor.execute(_RENEW_MANY, {"rows": dumps([_key(facts) | {"lease": lease} for facts, lease in leases])})
+def settle(cursor: Cursor, *, over: Iterable[RunFacts], waiting: Iterable[tuple[RunFacts, float]]) -> None:
+    """Give back the claims of runs that are over, and lengthen those of runs that wait to so many seconds from now."""
+    rows: list[dict[str, object]] = [_key(facts) | {"lease": lease} for facts, lease in waiting]
+    cursor.execute(_SETTLE, {"rows": dumps(rows + [_key(facts) for facts in over])})
 
 
 def _key(facts: RunFacts) -> dict[str, object]:

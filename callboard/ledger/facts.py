@@ -110,6 +110,11 @@ def dumps(value: object) -> str | None:
     return _NUL.sub(r"\1", text) if "\\u0000" in text else text
 
 
+def readable(text: str) -> str:
+    """Text that Postgres takes: without NUL, and with lone surrogates, e.g. of odd file names, as `\\udcff`."""
+    return text.replace("\x00", "").encode("utf-8", "backslashreplace").decode()
+
+
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # not the letters `\\u0000` of a text about it
 
@@ -119,20 +124,20 @@ def _encode(value: object) -> str:
 
 
 def _encodable(value: object, depth: int = 0) -> object:
-    """A copy without lone surrogates, numbers beyond 64 bits and what nests deeper than 100, each as text instead."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if depth > _DEEPEST:
-        return _encodable(repr(value)[:1000])
-    if isinstance(value, dict):
-        return {_encodable(str(key)): _encodable(one, depth + 1) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_encodable(one, depth + 1) for one in value]
-    if value is None or isinstance(value, bool | float | UUID | datetime):
-        return value
-    if isinstance(value, int) and abs(value) < _BEYOND:
-        return value
-    return _encodable(repr(value))
+    """A copy without lone surrogates, numbers beyond 64 bits and what nests too deep, each as text instead."""
+    match value:
+        case str():
+            return readable(value)
+        case dict() if depth < _DEEPEST:
+            return {_encodable(str(key)): _encodable(one, depth + 1) for key, one in value.items()}
+        case list() | tuple() if depth < _DEEPEST:
+            return [_encodable(one, depth + 1) for one in value]
+        case None | bool() | float() | UUID() | datetime():
+            return value
+        case int() if -_BEYOND <= value < _BEYOND:
+            return value
+        case _:
+            return _encodable(repr(value)[:_LONGEST])
 
 
-_DEEPEST, _BEYOND = 100, 2**63
+_DEEPEST, _LONGEST, _BEYOND = 100, 1000, 2**63

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import text
 
-from callboard.ledger.facts import dumps
+from callboard.ledger.facts import dumps, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,10 +93,10 @@ def _parameters(facts: RunFacts, attempt: int, failure: Failure) -> dict[str, An
         "retryable": failure.retryable,
         "label": failure.label,
         "error_type": failure.error_type,
-        "error": failure.error.replace("\x00", ""),
-        "traceback": failure.traceback.replace("\x00", ""),
+        "error": readable(failure.error),
+        "traceback": readable(failure.traceback),
         "fingerprint": failure.fingerprint,
-        "title": f"{failure.error_type}: {failure.error.replace(chr(0), '')}"[:200],
+        "title": f"{failure.error_type}: {readable(failure.error)}"[:200],
         "correlation_id": facts.correlation_id,
     }
 
@@ -113,7 +113,7 @@ class Failing(NamedTuple):
 def record_many(cursor: Cursor, failing: Sequence[Failing]) -> None:
     """Write failed attempts, folded into their issues, and the dead letters of those that were given up on."""
     cursor.execute(_ISSUES, {"rows": dumps(_folded(failing))})
-    issues: dict[str, int] = dict(cursor)  # type: ignore[arg-type]  # rows of two
+    issues: dict[str, int] = dict(cursor)
     rows = [_row(one) | {"issue_id": issues[one.failure.fingerprint]} for one in failing]
     cursor.execute(_FAILURES, {"rows": dumps(rows)})
     if any(one.buried for one in failing):

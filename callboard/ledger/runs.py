@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import text
 
-from callboard.ledger.facts import RunFacts, dumps
+from callboard.ledger.facts import RunFacts, dumps, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from callboard.ledger.facts import Report
     from callboard.outcome import Failure
+
+    #: A run: the id and `created_at`, which says in which partition it is.
+    Key = tuple[UUID, datetime]
 
 _COLUMNS = """id, created_at, job, queue, state, trigger, scope, correlation_id, parent_id, args, payload, delivery,
 scheduled_for, missed, eligible_at, notify"""
@@ -82,19 +85,45 @@ _MARK_ENQUEUED = text("""
 update board.runs set enqueued_at = now() where id = :id and created_at = :created_at and enqueued_at is null
 """)
 
+_MARK_ALL_ENQUEUED = text("""
+with taken as materialized (
+    select r.id, r.created_at
+    from board.runs r join unnest(cast(:ids as uuid[]), cast(:moments as timestamptz[])) as g (id, created_at)
+      using (id, created_at)
+    where r.enqueued_at is null order by r.id, r.created_at for update of r
+)
+update board.runs r set enqueued_at = now() from taken where r.id = taken.id and r.created_at = taken.created_at
+""")
+
+_UNSENT = text("""
+select r.id
+from board.runs r join unnest(cast(:ids as uuid[]), cast(:moments as timestamptz[])) as g (id, created_at)
+  using (id, created_at)
+where r.state = 'pending' and r.enqueued_at is null
+""")
+
+# `sure`: seconds after which a message is missed although the broker took it.
 _MESSAGELESS = text("""
-select id, created_at, job, queue, payload, delivery, attempt,
-       greatest(0, extract(epoch from coalesce(retry_at, now()) - now())) as delay
+select id, created_at, job, queue, payload, delivery
 from board.runs
 where state = 'pending' and payload is not null
   and greatest(created_at, enqueued_at, retry_at, eligible_at)
-      < now() - make_interval(secs => :age)
-order by created_at limit :limit
+      < now() - make_interval(secs => case when enqueued_at is null then :age else :sure end)
+  and (cast(:after_moment as timestamptz) is null
+       or (created_at, id) > (cast(:after_moment as timestamptz), cast(:after_id as uuid)))
+order by created_at, id limit :limit
 """)
 
 _RESENT = text("""
-update board.runs set history = coalesce(history, '[]'::jsonb) || cast(:event as jsonb), enqueued_at = now()
-where id = :id and created_at = :created_at and state = 'pending'
+with taken as materialized (
+    select r.id, r.created_at
+    from board.runs r join unnest(cast(:ids as uuid[]), cast(:moments as timestamptz[])) as g (id, created_at)
+      using (id, created_at)
+    order by r.id, r.created_at for update of r
+)
+update board.runs r
+set history = coalesce(r.history, '[]'::jsonb) || cast(:event as jsonb), enqueued_at = now()
+from taken where r.id = taken.id and r.created_at = taken.created_at
 """)
 
 _LOST_RUNS = text("""
@@ -102,7 +131,7 @@ select r.id, r.created_at, r.job, r.queue, r.scope, r.token, r.attempt, r.payloa
        w.broker_id = '' as inline
 from board.runs r left join board.workers w on w.id = r.worker_id
 where r.state = 'running'
-  and (w.state in ('dead', 'stopped') or w.lease_until < now() or
+  and (w.state in ('dead', 'stopped') or
        (w.id is null and r.started_at < now() - interval '15 s'))
 order by r.started_at limit :limit
 """)
@@ -177,7 +206,7 @@ def _report(report: Report) -> dict[str, str | None]:
 def _error(failure: Failure | None) -> dict[str, str | None]:
     if failure is None:
         return {"error_kind": None, "error_type": None, "error": None}
-    return {"error_kind": failure.kind, "error_type": failure.error_type, "error": failure.error}
+    return {"error_kind": failure.kind, "error_type": failure.error_type, "error": readable(failure.error)}
 
 
 def _attempt(facts: RunFacts, token: int) -> dict[str, Any]:
@@ -230,8 +259,9 @@ def cancelled_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
 def save_progress(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Write progress and counts of running attempts: rows of id, created_at, token, progress, counts."""
     if rows:
-        ordered = sorted(rows, key=lambda row: row["id"])  # as every transaction locks them
-        connection.execute(_SAVE_PROGRESS, [row | {k: dumps(row[k]) for k in ("progress", "counts")} for row in ordered])
+        encoded = [row | {k: dumps(row[k]) for k in ("progress", "counts")} for row in rows]
+        # In the order in which every transaction locks runs: no two wait for each other.
+        connection.execute(_SAVE_PROGRESS, sorted(encoded, key=lambda row: row["id"]))
 
 
 def mark_enqueued(connection: Connection, run_id: UUID, created_at: datetime) -> None:
@@ -239,16 +269,49 @@ def mark_enqueued(connection: Connection, run_id: UUID, created_at: datetime) ->
     connection.execute(_MARK_ENQUEUED, {"id": run_id, "created_at": created_at})
 
 
-def maybe_messageless(connection: Connection, *, age: float, limit: int = 1000) -> Sequence[RowMapping]:
-    """Durable runs that have been due for `age` seconds and not started; their messages may be lost."""
-    return connection.execute(_MESSAGELESS, {"age": age, "limit": limit}).mappings().all()
+def insert_many_pending(connection: Connection, many: Sequence[RunFacts]) -> None:
+    """Write the rows of runs that are about to be enqueued; those that are there already stay as they are."""
+    if many:
+        connection.execute(_INSERT_PENDING, [_parameters(facts, "pending") for facts in many])
 
 
-def resent(connection: Connection, run_id: UUID, created_at: datetime, *, note: str) -> None:
-    """Write into a run's history that its message was sent again."""
-    connection.execute(_RESENT, {"id": run_id, "created_at": created_at, "event": note})
+def unsent(connection: Connection, keys: Iterable[Key]) -> set[UUID]:
+    """Those of the runs that are committed, pending, and not known to be with the broker."""
+    return set(connection.execute(_UNSENT, _keys(keys)).scalars())
+
+
+def mark_all_enqueued(connection: Connection, keys: Iterable[Key]) -> None:
+    """Remember that the broker took the runs' messages."""
+    connection.execute(_MARK_ALL_ENQUEUED, _keys(keys))
+
+
+def maybe_messageless(
+    connection: Connection, *, age: float, sure: float | None = None, after: Key | None = None, limit: int = 1000
+) -> Sequence[RowMapping]:
+    """Durable runs that have been due for `age` seconds and not started; their messages may be lost.
+
+    Args:
+        connection: A transaction on the ledger.
+        age: Seconds.
+        sure: The same for runs whose message the broker is known to have taken; None: `age`.
+        after: The last run of the page before.
+        limit: Runs on a page, oldest first.
+    """
+    run_id, moment = after or (None, None)
+    given = {"age": age, "sure": sure or age, "after_id": run_id, "after_moment": moment, "limit": limit}
+    return connection.execute(_MESSAGELESS, given).mappings().all()
+
+
+def resent(connection: Connection, keys: Iterable[Key], *, note: str) -> None:
+    """Write into the histories of runs, wherever they stand by now, that their messages were sent again."""
+    connection.execute(_RESENT, _keys(keys) | {"event": note})
+
+
+def _keys(keys: Iterable[Key]) -> dict[str, Any]:
+    ids, moments = zip(*keys, strict=True)
+    return {"ids": list(ids), "moments": list(moments)}
 
 
 def lost(connection: Connection, *, limit: int = 1000) -> Sequence[RowMapping]:
-    """Runs that are running on a worker whose lease is over."""
+    """Runs that are running on a worker that was declared dead, or has stopped."""
     return connection.execute(_LOST_RUNS, {"limit": limit}).mappings().all()

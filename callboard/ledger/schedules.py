@@ -32,7 +32,6 @@ insert into board.occurrences (job, scheduled_for, outcome, reason, coalesced_in
 select :job, unnest(cast(:times as timestamptz[])), :outcome, :reason, :into, :run_id
 on conflict (job, scheduled_for) do nothing
 """)
-_STARTED = text("update board.schedules set last_start_at = now() where job = :job")
 _ENDED = text("""
 update board.schedules
 set last_completion_at = now(), last_state = :outcome, last_duration_seconds = :seconds,
@@ -42,14 +41,19 @@ set last_completion_at = now(), last_state = :outcome, last_duration_seconds = :
 where job = :job
 """)
 _HOLD = "select job from board.schedules where job = any(%(jobs)s) order by job for update"
-_STARTED_MANY = "update board.schedules set last_start_at = now() where job = any(%(jobs)s)"
+_STARTED = "update board.schedules set last_start_at = now() where job = any(%(jobs)s)"
 _ENDED_MANY = """
+with g as materialized (
+    select * from json_to_recordset(%(rows)s::json)
+        as g (job text, outcome text, seconds float8, succeeded boolean, failures integer)
+), held as materialized (
+    select job from board.schedules join g using (job) order by job for update of schedules
+)
 update board.schedules s
 set last_completion_at = now(), last_state = g.outcome, last_duration_seconds = g.seconds,
     last_success_at = case when g.succeeded then now() else s.last_success_at end,
     consecutive_failures = case when g.succeeded then 0 else s.consecutive_failures end + g.failures
-from json_to_recordset(%(rows)s::json)
-    as g (job text, outcome text, seconds float8, succeeded boolean, failures integer)
+from g join held using (job)
 where s.job = g.job
 """
 _PAUSE = text("""
@@ -117,24 +121,19 @@ def record(
     return written
 
 
-def started(connection: Connection, job: str) -> None:
-    """A run of the schedule's job has begun."""
-    connection.execute(_STARTED, {"job": job})
-
-
 def ended(connection: Connection, job: str, *, outcome: str, seconds: float) -> None:
     """A run of the schedule's job has ended for good, after `seconds`."""
     connection.execute(_ENDED, {"job": job, "outcome": outcome, "seconds": seconds})
 
 
 def hold(cursor: Cursor, jobs: Iterable[str]) -> None:
-    """Lock these jobs' schedules, before anything else: the ticker holds one while it claims and inserts a run."""
+    """Lock these jobs' schedules, before any claim is taken: the ticker holds one while it claims and inserts a run."""
     cursor.execute(_HOLD, {"jobs": list(jobs)})
 
 
-def started_many(cursor: Cursor, jobs: Iterable[str]) -> None:
+def started(cursor: Cursor, jobs: Iterable[str]) -> None:
     """Runs of these schedules' jobs have begun."""
-    cursor.execute(_STARTED_MANY, {"jobs": list(jobs)})
+    cursor.execute(_STARTED, {"jobs": list(jobs)})
 
 
 def ended_many(cursor: Cursor, ended: Iterable[tuple[str, str, float]]) -> None:

@@ -56,7 +56,7 @@ runs = Table(
     Column("missed", Integer, nullable=False, server_default="0"),
     Column("attempt", SmallInteger, nullable=False, server_default="0"),
     Column("crashes", SmallInteger, nullable=False, server_default="0"),
-    Column("token", BigInteger, comment="fencing token of the attempt that may finish the run"),
+    Column("token", BigInteger, comment="fencing token of the attempt that may end the run, or that ended last"),
     Column("worker_id", UUID),
     _time("eligible_at"),
     _time("enqueued_at"),
@@ -75,9 +75,11 @@ runs = Table(
     Column("error", Text),
     Column("history", JSONB, comment="[{at, event, detail}] of what is not an ordinary start and finish"),
     _one_of("state", STATES, "runs_state"),
+    # Every index here is paid for by every run; the partial ones only by those that have what they index.
+    Index("runs_created_at", "created_at"),
     Index("runs_job_created_at", "job", "created_at"),
     Index("runs_open", "state", "job", postgresql_where=text("state in ('pending', 'running')")),
-    Index("runs_worker", "worker_id", postgresql_where=text("state = 'running'")),
+    Index("runs_parent", "parent_id", postgresql_where=text("parent_id is not null")),
     postgresql_partition_by="RANGE (created_at)",
 )
 
@@ -207,7 +209,7 @@ totals = Table(
     metadata,
     Column("job", Text, primary_key=True),
     Column("outcome", Text, primary_key=True),
-    Column("shard", SmallInteger, primary_key=True, comment="spreads the writers of one hot job over several rows"),
+    Column("shard", SmallInteger, primary_key=True, comment="one per recorder, so that none waits for another's row"),
     Column("queue", Text, nullable=False),
     Column("attempts", BigInteger, nullable=False),
     Column("seconds", Float, nullable=False),

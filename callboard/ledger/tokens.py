@@ -1,7 +1,7 @@
 """Fencing tokens for attempts that start without a row: drawn from the ledger's sequence a block at a time.
 
-The sequence counts in steps of `BLOCK`, and a block is the numbers from one step up to the next. A start that is written
-to the ledger takes a step of its own, so its token lies above every block drawn before it; no two attempts ever share one.
+The sequence counts in steps of `BLOCK`, and a block is the numbers from one step up to the next. A start that is
+written to the ledger takes a step of its own. So no two attempts ever share a token.
 """
 
 from __future__ import annotations

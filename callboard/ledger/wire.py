@@ -11,6 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import psycopg
+from psycopg.errors import ProgramLimitExceeded
+from sqlalchemy.exc import SQLAlchemyError
+
+from callboard.ledger.database import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
+
+#: What a call into the ledger may raise, by the driver, by SQLAlchemy or by the encoding of a value.
+ERRORS = (psycopg.Error, SQLAlchemyError, ValueError, TypeError)
 
 _TOTALS_LOCK = 0x0CA11B0B  # an advisory lock key of our own
 _SLOTS = 1024
@@ -81,3 +88,13 @@ class Wire:
         if self._closing is not None:
             self._closing()
         self._connection = self._closing = None
+
+
+def is_away(error: BaseException) -> bool:
+    """True if the same call may succeed later. A value beyond Postgres's limits is an OperationalError too."""
+    return isinstance(error, AWAY) and not isinstance(error, ProgramLimitExceeded)
+
+
+def told_by(error: BaseException) -> str:
+    """The error's first line; the rest may hold the whole statement."""
+    return str(error).partition("\n")[0]

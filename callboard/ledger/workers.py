@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from sqlalchemy import Connection, RowMapping
@@ -26,9 +26,12 @@ update board.workers set state = 'alive', heartbeat_at = now(), lease_until = no
 where id = :id
 """)
 _STATE = text("update board.workers set state = :state, heartbeat_at = now() where id = :id")
-_EXPIRE = text("""
+_SILENT = text("""
+select id, broker_id from board.workers where state in ('alive', 'draining') and lease_until < now()
+""")
+_DECLARE_DEAD = text("""
 update board.workers set state = 'dead'
-where state in ('alive', 'draining') and lease_until < now() returning id, host, pid
+where id = any(:ids) and state in ('alive', 'draining') and lease_until < now() returning id, host, pid
 """)
 _FORGET = text(
     "delete from board.workers where state in ('stopped', 'dead') and heartbeat_at < now() - interval '1 day'"
@@ -60,9 +63,14 @@ def set_state(connection: Connection, worker_id: UUID, state: str) -> None:
     connection.execute(_STATE, {"id": worker_id, "state": state})
 
 
-def expire(connection: Connection) -> Sequence[RowMapping]:
-    """Declare workers dead whose lease is over, and return them."""
-    return connection.execute(_EXPIRE).mappings().all()
+def silent(connection: Connection) -> Sequence[RowMapping]:
+    """Workers whose lease here is over, with their `broker_id`; they may live, if this database was away."""
+    return connection.execute(_SILENT).mappings().all()
+
+
+def declare_dead(connection: Connection, ids: Iterable[UUID]) -> Sequence[RowMapping]:
+    """Declare workers dead, except those that have renewed their lease meanwhile; returns those that are dead now."""
+    return connection.execute(_DECLARE_DEAD, {"ids": list(ids)}).mappings().all()
 
 
 def forget(connection: Connection) -> int:

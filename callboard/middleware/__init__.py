@@ -15,6 +15,7 @@ function's outcome first, and the ones at the top see everybody's decision.
 | Cancellation  | a run that saw its cancel request and returned                                                |
 | FailureKinds  | what the exception is                                                                         |
 | Interruption  | a stopping worker's jobs                                                                      |
+| HardLimit     | the supervisor's clock, for jobs that the next one cannot reach                               |
 | TimeLimit     | the clock starts last, and stops before anybody else acts                                      |
 | AgeLimit      | Dramatiq's max_age; it may skip, so the record must have been made                             |
 | CurrentMessage| Dramatiq's, for code that asks for it                                                         |
@@ -32,6 +33,7 @@ from callboard.middleware.correlation import Correlation
 from callboard.middleware.dead_letter import DeadLetter
 from callboard.middleware.failure_kinds import FailureKinds
 from callboard.middleware.follow_ups import Callbacks, Pipelines
+from callboard.middleware.hard_limit import HardLimit
 from callboard.middleware.interruption import Interruption
 from callboard.middleware.retries import Retries
 from callboard.middleware.run_record import RunRecord, conclude
@@ -55,6 +57,7 @@ def stack(record: RunRecord | None = None) -> list[Middleware]:
         Cancellation(),
         FailureKinds(),
         Interruption(),
+        HardLimit(),
         TimeLimit(),
         AgeLimit(),
         CurrentMessage(),

@@ -70,7 +70,7 @@ class Seat:
         return certain
 
     def idles(self, seconds: float) -> bool:
-        """Whether it has taken nothing for too long though it could; `seconds` have passed since this was last asked."""
+        """Whether it has long taken nothing though it could; `seconds` have passed since this was last asked."""
         page = self.page
         starting = page.state is State.STARTING
         tells = starting or (page.state is State.WORKING and page.progress_ns != 0)

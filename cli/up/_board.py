@@ -12,6 +12,8 @@ from callboard.children import Children
 from callboard.ledger import migrate
 from callboard.ledger.database import database_url, dispose
 from callboard.loading import load_actors
+from callboard.supervisor.command import make_plan
+from callboard.supervisor.workforce import Workforce
 from cli._service import command
 from cli._times import span
 from cli.up._ports import free_port
@@ -45,6 +47,7 @@ class Board:
         self.metrics_url = ""
         self.began = time.monotonic()
         self._children = Children()
+        self._workforce: Workforce | None = None
         self._resources = ExitStack()
 
     @property
@@ -89,8 +92,11 @@ class Board:
         if self.sandbox.ollama_port is not None:
             self._run(OLLAMA, self.sandbox.ollama_command(), {})
         self._run("scheduler", command("scheduler"), common)
-        for number in range(1, self.settings.worker_processes + 1):
-            self._run(f"worker-{number}", command("worker-process"), common)
+        plan = make_plan(self.settings, command("worker-process"))
+        self._workforce = Workforce(
+            self._children, plan, env=common, log=lambda name: self.logs / f"{name.removesuffix('-old')}.log"
+        )
+        self._workforce.start()
         self._run("exporter", command("exporter", "--port", str(port)), common)
 
     def _run(self, name: str, argv: list[str], env: dict[str, str]) -> None:
@@ -100,7 +106,7 @@ class Board:
         """Bring back what has died; returns what happened, a line each. Call it a few times a second."""
         ended = [
             f"{child.name} ended with exit code {child.exit_code}; see {self.logs / child.name}.log"
-            for child in self._children.poll()
+            for child in (self._workforce.tend() if self._workforce else [])
         ]
         return ended + self.servers.tend()
 
@@ -115,6 +121,8 @@ class Board:
             if names:
                 _try_to(say, "callboard: stopping")
             killed = self._children.stop(_CHILDREN_SECONDS)
+            if self._workforce is not None:
+                self._workforce.close()
             get_broker().close()
             dispose()
         finally:

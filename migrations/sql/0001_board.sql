@@ -131,8 +131,9 @@ CREATE TABLE board.runs (
 )
  PARTITION BY RANGE (created_at);
 CREATE INDEX runs_open ON board.runs (state, job) WHERE state in ('pending', 'running');
+CREATE INDEX runs_created_at ON board.runs (created_at);
 CREATE INDEX runs_job_created_at ON board.runs (job, created_at);
-CREATE INDEX runs_worker ON board.runs (worker_id) WHERE state = 'running';
+CREATE INDEX runs_parent ON board.runs (parent_id) WHERE parent_id is not null;
 CREATE TABLE board.schedules (
     job TEXT NOT NULL,
     queue TEXT NOT NULL,
@@ -186,13 +187,13 @@ COMMENT ON COLUMN board.rates.arrival IS 'GCRA: when the next start is due by th
 COMMENT ON COLUMN board.runs.args IS 'redacted, for people';
 COMMENT ON COLUMN board.runs.payload IS 'the encoded message while a durable run is pending';
 COMMENT ON COLUMN board.runs.delivery IS 'the broker''s id of the message that will start the next attempt';
-COMMENT ON COLUMN board.runs.token IS 'fencing token of the attempt that may finish the run';
+COMMENT ON COLUMN board.runs.token IS 'fencing token of the attempt that may end the run, or that ended last';
 COMMENT ON COLUMN board.runs.counts IS 'json, not jsonb: it keeps the order in which the job counted';
 COMMENT ON COLUMN board.runs.reason IS 'why the run ended as it did, or waits';
 COMMENT ON COLUMN board.runs.history IS '[{at, event, detail}] of what is not an ordinary start and finish';
 COMMENT ON COLUMN board.schedules.watermark IS 'the last due tick that was dealt with';
 COMMENT ON COLUMN board.schedules.missed IS 'ticks without a run of their own, by reason';
-COMMENT ON COLUMN board.totals.shard IS 'spreads the writers of one hot job over several rows';
+COMMENT ON COLUMN board.totals.shard IS 'one per recorder, so that none waits for another''s row';
 COMMENT ON COLUMN board.totals.buckets IS 'attempts by run time, one per bound and +Inf';
 create table board.runs_default partition of board.runs default;
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.stage import Stage
+from tests.chaos.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from tests.chaos.tally import Tally
 
 # Shorter than the settings that ship, so that a test is: what is promised is the order of things.
 QUICK: dict[str, object] = {
@@ -64,9 +63,16 @@ def run(
     with Stage(folder, given, seed=seed) as stage:
         try:
             tally = case.play(stage, **size)
-        except AssertionError as error:  # what was waited for did not come: counted as it stands
-            tally = stage.tally()
-            tally.broken.append(str(error))
+        except Exception as error:  # noqa: BLE001 - e.g. what was waited for did not come: counted as it stands
+            tally = _as_it_stands(stage)
+            tally.broken.append(f"{type(error).__name__}: {error}")
     tally.case, tally.fault, tally.seed = case.name, case.fault, seed
     tally.seconds = round(time.monotonic() - began, 1)
     return tally
+
+
+def _as_it_stands(stage: Stage) -> Tally:
+    try:
+        return stage.tally()
+    except Exception as error:  # noqa: BLE001 - a server that does not answer even now
+        return Tally(broken=[f"no accounts: {type(error).__name__}: {error}"])

@@ -137,7 +137,7 @@ def flushed(stage: Stage, *, messages: int = 5000, running: bool = True, wait: f
 def volatile(stage: Stage) -> Tally:
     """A server without an append-only file: workers and producers refuse it."""
     stage.client.config_set("appendonly", "no")
-    worker = stage.worker()
+    worker = stage.worker_process()
     stage.send("work", 5)
     try:
         eventually(lambda: worker.poll() is not None, 20, what="the worker's end")
@@ -146,6 +146,7 @@ def volatile(stage: Stage) -> Tally:
     else:
         code = worker.returncode
         stage.fleet.processes.remove(worker)
+    stage.client.config_set("appendonly", "yes")  # for the accounts
     tally = stage.tally()
     told = stage.fleet.output.read_text()
     tally.facts |= {"exit code of the worker": code, "producer": "refused" if tally.refused else "accepted"}

@@ -1,7 +1,8 @@
-"""Clocks that are wrong: i of the design document. Debian's `faketime` shifts what a process thinks the time is."""
+"""Clocks that are wrong: i of the design document."""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,26 +17,14 @@ if TYPE_CHECKING:
     from tests.chaos.stage import Stage
     from tests.chaos.tally import Tally
 
-_LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
+_HOOK = Path(__file__).parent / "wrong_clock"
+_ROOT = Path(__file__).parent.parent.parent
 _LETTERS = "select count(*) from board.dead_letters where state = 'open'"
 
 
-def faketime() -> Path | None:
-    """The library that is preloaded, if the package is installed."""
-    found = (path for pattern in _LIBRARIES for path in Path("/").glob(pattern.removeprefix("/")))
-    return next(found, None)
-
-
 def shifted(seconds: float) -> dict[str, str]:
-    """Environment of a process whose wall clock is off by `seconds`; its monotonic clock is not.
-
-    Raises:
-        FileNotFoundError: `faketime` is not installed.
-    """
-    library = faketime()
-    if library is None:
-        raise FileNotFoundError("the clock cases need the package faketime: apt-get install faketime")
-    return {"LD_PRELOAD": str(library), "FAKETIME": f"{seconds:+.0f}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    """Environment of a process whose wall clock is off by `seconds`; its monotonic clock is not."""
+    return {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_HOOK}", "CHAOS_CLOCK_SHIFT": str(seconds)}
 
 
 def wrong_worker(stage: Stage, *, shift: float, seconds: float = 20, kill: bool = True) -> Tally:

@@ -34,7 +34,8 @@ HEALING = 30.0
 _ROOT = Path(__file__).parent.parent.parent
 _OPEN = f"select count(*) from board.runs where state not in {ENDED}"
 _ROWS = """
-select id::text, job, state, attempt, crashes, coalesce(jsonb_array_length(history), 0),
+select id::text, job, state, attempt, crashes,
+       (select count(*) from jsonb_array_elements(coalesce(history, '[]')) h where h ->> 'event' = 'interrupted'),
        (select count(*) from board.dead_letters d where d.run_id = r.id)
 from board.runs r
 """
@@ -115,6 +116,10 @@ class Stage:
     ) -> subprocess.Popen[bytes]:
         """`callboard worker`, ready or not; more than one process is a supervisor with children."""
         return self._command("worker", "-p", str(processes), "-t", str(threads), env=env)
+
+    def worker_process(self) -> subprocess.Popen[bytes]:
+        """One worker process that nobody supervises or starts again."""
+        return self._command("worker-process")
 
     def scheduler(self, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """`callboard scheduler`: the reaper of the ledger and the reconciler live there."""

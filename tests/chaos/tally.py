@@ -25,14 +25,14 @@ class Effect(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One run of the ledger; `history` is the number of its events, `letters` that of its dead letters."""
+    """One run of the ledger; `interruptions` are events of its history, `letters` is the number of its dead letters."""
 
     run: str
     job: str
     state: str
     attempt: int
     crashes: int
-    history: int
+    interruptions: int
     letters: int
 
 
@@ -46,7 +46,7 @@ class Tally:
         restarted: Runs that started more than once and say so.
         lost: Acknowledged, and no run of theirs ended.
         stranded: Runs still open, and messages still in the broker, when the time for healing was over.
-        undeclared: Starts that their run does not account for by an attempt, a crash or an event.
+        undeclared: Starts that their run does not account for by an attempt or an interruption.
         overlapping: Attempts that began before an earlier one of the same run had ended.
         unfounded: Completed runs whose job never ended, or ended more often than the run accounts for.
         misburied: Failed runs without a dead letter or with two, and dead letters of runs that did not fail.
@@ -118,8 +118,8 @@ def judge(
 
 
 def _declared(row: Row | None) -> int:
-    """How many starts a run accounts for."""
-    return 0 if row is None else max(row.attempt, 1) + row.crashes + row.history
+    """How many starts a run accounts for: an attempt each; one that was interrupted was taken off that count again."""
+    return 0 if row is None else row.attempt + row.interruptions
 
 
 def overlaps(effects: Iterable[Effect]) -> int:

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos import cases_clock
 from tests.chaos.case import QUICK, run
 from tests.chaos.faults import CASES
 from tests.chaos.stage import Stage
-from tests.support import missing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +20,6 @@ SEED = 4711
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.quick is not None])
 def test_a_fault_loses_strands_and_doubles_nothing(name: str, tmp_path: Path) -> None:
-    if name.startswith("i") and cases_clock.faketime() is None:
-        missing("faketime")
     tally = run(CASES[name], tmp_path, seed=SEED, quick=True)
     assert tally.clean, tally
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from callboard import job
 from counter import NAP_SECONDS, mark
+
+from callboard import job
 
 QUEUES = os.environ["BENCH_QUEUES"].split(",")
 

@@ -11,6 +11,7 @@ from protocol import Driver, serve
 
 if TYPE_CHECKING:
     import psycopg
+
     from callboard import Job
 
 _PLAIN, _SQLALCHEMY = "postgresql://", "postgresql+psycopg://"
@@ -18,7 +19,7 @@ _PLAIN, _SQLALCHEMY = "postgresql://", "postgresql+psycopg://"
 _FILL = """
 insert into board.runs (id, created_at, job, queue, state, trigger, correlation_id, args, attempt, token, worker_id,
     enqueued_at, started_at, finished_at)
-select uuidv7(at - now()), at, 'filled.' || n % 20, 'default', 'completed', 'job:bench', 'job-' || gen_random_uuid(),
+select uuidv7(at - now()), at, 'filled.' || n %% 20, 'default', 'completed', 'job:bench', 'job-' || gen_random_uuid(),
     '{"tag": 1}', 1, n, '00000000-0000-7000-8000-000000000000', at, at, at
 from (select n, date_trunc('month', now()) + (now() - date_trunc('month', now())) * n / %(rows)s::float as at
     from generate_series(%(first)s::bigint, %(last)s::bigint) as n) as times

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from celery import Celery
 from counter import NAP_SECONDS, mark
+
+from celery import Celery
 
 celery = Celery("app", broker=os.environ["BENCH_REDIS_URL"])
 celery.conf.task_ignore_result = True

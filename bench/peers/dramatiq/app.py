@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 
-import dramatiq
 from counter import NAP_SECONDS, mark
 from dramatiq.brokers.redis import RedisBroker
+
+import dramatiq
 
 dramatiq.set_broker(RedisBroker(url=os.environ["BENCH_REDIS_URL"]))
 JOBS = {}

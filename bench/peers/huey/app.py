@@ -6,6 +6,7 @@ import os
 import time
 
 from counter import NAP_SECONDS, mark
+
 from huey import RedisHuey
 
 JOBS = {}

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from counter import NAP_SECONDS, mark
+
 from oban import worker
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ class OnOban(AsyncDriver):
 
     async def _open(self) -> None:
         import app  # noqa: PLC0415 - after the environment is set
+
         from oban import Oban  # noqa: PLC0415 - the same
 
         self.jobs = {"noop": app.Noop, "sleep": app.Sleep}

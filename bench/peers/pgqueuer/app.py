@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 from counter import NAP_SECONDS, mark
-from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
+
+from pgqueuer import PgQueuer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

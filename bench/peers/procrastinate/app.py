@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 
-import procrastinate
 from counter import NAP_SECONDS, mark
+
+import procrastinate
 
 app = procrastinate.App(
     connector=procrastinate.PsycopgConnector(conninfo=os.environ["BENCH_DATABASE_URL"]), import_paths=["app"]

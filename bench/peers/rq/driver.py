@@ -16,6 +16,7 @@ class Rq(Driver):
     def install(self, queues: list[str]) -> None:
         import app  # noqa: PLC0415 - after the environment is set
         from redis import Redis  # noqa: PLC0415 - the same
+
         from rq import Queue  # noqa: PLC0415 - the same
 
         connection = Redis.from_url(os.environ["BENCH_REDIS_URL"])
@@ -33,9 +34,7 @@ class Rq(Driver):
     def send_many(self, job: str, tags: range, queue: str) -> None:
         from rq import Queue  # noqa: PLC0415 - after the environment is set
 
-        self.queues[queue].enqueue_many(
-            [Queue.prepare_data(self.jobs[job], (tag,), result_ttl=0) for tag in tags]
-        )
+        self.queues[queue].enqueue_many([Queue.prepare_data(self.jobs[job], (tag,), result_ttl=0) for tag in tags])
 
 
 if __name__ == "__main__":

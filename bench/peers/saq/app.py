@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from counter import NAP_SECONDS, mark
+
 from saq import Queue
 
 
