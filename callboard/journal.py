@@ -21,6 +21,7 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger("callboard.run")
 _gate = logging.getLogger("callboard.run")  # asked first: a line that nobody will read is not put together
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_LOUD = (Retry, Failed)
 _STATUS: dict[type[Outcome], str] = {
     Completed: "success",
     Retry: "retry",
@@ -57,7 +58,7 @@ def finished(
     retries: int = 0,
 ) -> None:
     """An attempt ended, or was turned away."""
-    level = "info" if isinstance(outcome, Completed | Cancelled | Interrupted | Refused) else "warning"
+    level = "warning" if type(outcome) in _LOUD else "info"
     if not _gate.isEnabledFor(_LEVELS[level]):
         return
     fields: dict[str, Any] = {"job": facts.job, "trigger": facts.trigger, "attempt": retries + 1, "id": str(facts.id)}

@@ -108,20 +108,23 @@ class Run:
     @property
     def counts(self) -> dict[str, int]:
         """A copy of what was counted so far."""
+        if not self._counts:
+            return {}
         with self._lock:
             return dict(self._counts)
 
     @property
     def notes(self) -> dict[str, Any]:
         """A copy of what was noted so far."""
+        if not self._notes:
+            return {}
         with self._lock:
             return dict(self._notes)
 
     @property
     def latest_progress(self) -> dict[str, Any] | None:
         """The last progress reported: `{"processed", "total", "message"}`, or None."""
-        with self._lock:
-            return self._progress
+        return self._progress
 
     @property
     def cancel_was_seen(self) -> bool:

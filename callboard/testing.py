@@ -30,14 +30,17 @@ from callboard.ledger.facts import Refused, Report, RunFacts, Started
 from callboard.middleware import RunRecord, stack
 from callboard.outcome import Acknowledge, Failed, Failure, GiveBack, Outcome, Resend, Retry
 from callboard.run import Run, enter_run
+from callboard.spec import spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from uuid import UUID
 
     from dramatiq import Message, Worker
+    from dramatiq.broker import MessageProxy
 
     from callboard.broker.transport import Delivery
+    from callboard.ledger.facts import Ending
     from callboard.spec import JobSpec
 
 __all__ = ["Clock", "MemoryBroker", "MemoryRun", "callboard_broker", "callboard_clock", "callboard_run"]
@@ -77,7 +80,7 @@ class MemoryRun:
 
 
 class _MemoryRecorder:
-    """The recorder's two calls, on a dictionary."""
+    """What a worker asks of the recorder, on a dictionary."""
 
     def __init__(self) -> None:
         self.runs: dict[UUID, MemoryRun] = {}
@@ -97,12 +100,20 @@ class _MemoryRecorder:
         run.attempts, run.state = run.attempts + 1, "running"
         return Started(attempt=run.attempts, token=run.attempts)
 
-    def finish(self, facts: RunFacts, _started: Started, outcome: Outcome, report: Report, *, delivery: str) -> bool:
-        del delivery
-        run = self.runs[facts.id]
-        run.outcomes.append(outcome)
-        run.report, run.state = report, _STATES.get(type(outcome).__name__, "pending")
-        return True
+    def see(self, facts: RunFacts) -> None:
+        """Know a run from its first attempt on; of a light one the recorder is told at its end only."""
+        self.runs.setdefault(facts.id, MemoryRun(facts))
+
+    def tokens(self) -> int:
+        return 1
+
+    def finish_many(self, endings: Sequence[Ending]) -> list[bool]:
+        for ending in endings:
+            run = self.runs[ending.facts.id]
+            run.outcomes.append(ending.outcome)
+            run.attempts = max(run.attempts, ending.started.attempt)
+            run.report, run.state = ending.report, _STATES.get(type(ending.outcome).__name__, "pending")
+        return [True for _ in endings]
 
 
 _STATES = {"Completed": "completed", "Failed": "failed", "Cancelled": "cancelled"}
@@ -118,14 +129,24 @@ class _MemoryRecord(RunRecord):
 
     def __init__(self) -> None:
         super().__init__()
-        self.recorder = _MemoryRecorder()
-        self._recorder = self.recorder  # type: ignore[assignment]  # the same two calls
+        self.memory = _MemoryRecorder()
+
+    @property
+    def recorder(self) -> _MemoryRecorder:  # type: ignore[override]  # the calls that are made while nobody crashes
+        return self.memory
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """There is no ledger to register with."""
 
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        """Know the run before it starts."""
+        actor = broker.actors.get(message.actor_name)
+        if actor is not None:
+            self.memory.see(facts_of(message._message, spec_of(actor)))  # noqa: SLF001 - the proxied message
+        super().before_process_message(broker, message)
+
     def _insert(self, message: Message[Any], spec: JobSpec) -> None:
-        self.recorder.insert(facts_of(message, spec))
+        self.memory.insert(facts_of(message, spec))
 
 
 class _Sent(Middleware):
@@ -159,7 +180,7 @@ class MemoryBroker(memory.MemoryBroker):
     @property
     def runs(self) -> list[MemoryRun]:
         """Every run so far, in the order they were first seen."""
-        return list(self._record.recorder.runs.values())
+        return list(self._record.memory.runs.values())
 
     def drain(self, *, most: int = 1000) -> list[MemoryRun]:
         """Run all that waits, retries and what the jobs send included, without waiting for delays.

@@ -1,8 +1,8 @@
 """The reconciler: a run that the ledger holds and the broker does not know is sent again.
 
 It looks at durable runs that are due, pending and not started for a while, oldest first, a page at a time, and asks
-the broker which messages it has. A broker that lost everything is filled again in one round. A long queue whose messages
-are all there is looked through over several rounds, so that asking costs the broker little.
+the broker which messages it has. A broker that lost everything is filled again in one round. A long queue whose
+messages are all there is looked through over several rounds, so that asking costs the broker little.
 
 RabbitMQ cannot be asked. What it confirmed is taken for lost only when the run has been due for ten minutes; if it was
 not lost, the ledger turns the second message away.

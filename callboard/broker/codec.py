@@ -7,8 +7,8 @@ encoder set by `dramatiq.set_encoder` is used as it is, except pickle's: whoever
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import orjson
 from dramatiq import JSONEncoder, Message, PickleEncoder, get_encoder
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _STRICT = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
+_UUID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _PLAIN = (str, int, bool, type(None))
 _FIELDS: dict[str, type] = {
     "queue_name": str,
@@ -140,5 +141,6 @@ def _defect(fields: dict[str, Any], queue: str) -> str:
         return f"its body names queue {fields['queue_name']!r:.80}, and it lay in {queue!r}"
     if not 0 <= fields["message_timestamp"] <= _LAST_TIMESTAMP:
         return f"message_timestamp {fields['message_timestamp']} is no time in milliseconds"
-    UUID(fields["message_id"])
+    if _UUID.fullmatch(fields["message_id"]) is None:
+        return f"message_id {fields['message_id']!r:.80} is no UUID"
     return ""

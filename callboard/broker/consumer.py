@@ -30,6 +30,11 @@ class Proxy(MessageProxy):
     def __init__(self, delivery: Delivery, message: Any) -> None:  # noqa: ANN401 - dramatiq.Message[Any]
         super().__init__(message)
         self.delivery = delivery
+        # What hooks ask for most; the stock proxy looks each up by a failed lookup of its own first.
+        self.actor_name: str = message.actor_name
+        self.options: dict[str, Any] = message.options
+        self.args: tuple[Any, ...] = message.args
+        self.kwargs: dict[str, Any] = message.kwargs
 
 
 class Consumer(StockConsumer):

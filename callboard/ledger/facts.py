@@ -111,7 +111,7 @@ def dumps(value: object) -> str | None:
 
 
 def readable(text: str) -> str:
-    """Text that Postgres takes: without NUL, and with lone surrogates, e.g. of odd file names, as `\\udcff`."""
+    """Text that Postgres takes: without NUL, and with lone surrogates, e.g. of odd file names, spelled out."""
     return text.replace("\x00", "").encode("utf-8", "backslashreplace").decode()
 
 

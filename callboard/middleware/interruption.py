@@ -33,8 +33,8 @@ class Interruption(Middleware):
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """The thread is busy from here on."""
-        options = broker.actors[message.actor_name].options if message.actor_name in broker.actors else {}
-        at_once = message.options.get("notify_shutdown", options.get("notify_shutdown", False))
+        actor = broker.actors.get(message.actor_name)
+        at_once = message.options.get("notify_shutdown", actor is not None and actor.options.get("notify_shutdown"))
         self._busy[threading.get_ident()] = bool(at_once)
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **_: object) -> None:  # noqa: ARG002 - hook

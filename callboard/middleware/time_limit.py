@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from dramatiq.middleware import TimeLimit as StockTimeLimit
@@ -25,10 +26,20 @@ class TimeLimit(StockTimeLimit):
     def __init__(self) -> None:
         super().__init__(interval=200)
 
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        """Start the clock; a thread that is known already needs no lock."""
+        limit = message.options.get("time_limit") or broker.actors[message.actor_name].options.get("time_limit")
+        thread, deadlines = threading.get_ident(), self.manager.deadlines  # type: ignore[union-attr]  # gevent has none
+        if thread in deadlines:
+            deadlines[thread] = time.monotonic() + (limit or self.time_limit) / 1000
+        else:
+            self.manager.add_timeout(thread, limit or self.time_limit)
+
     def after_process_message(self, broker: Broker, message: MessageProxy, **_: object) -> None:  # noqa: ARG002 - hook
         """Stop the clock; an exception that was set just before must not hit the thread in the middle of a hook."""
-        thread = threading.get_ident()
-        expired = self.manager.deadlines.pop(thread, 0.0) is None  # type: ignore[union-attr]  # gevent has none
+        thread, deadlines = threading.get_ident(), self.manager.deadlines  # type: ignore[union-attr]  # gevent has none
+        expired = deadlines.get(thread, 0.0) is None
+        deadlines[thread] = None
         if expired:
             _forget_exception(ctypes.c_ulong(thread), None)
 

@@ -111,8 +111,8 @@ class Board:
         return ended + self.servers.tend()
 
     def children(self) -> list[ChildState]:
-        """The children as of the last `tend`."""
-        return self._children.states()
+        """The children as of the last `tend`, those that live on."""
+        return [child for child in self._children.states() if not child.name.startswith("notary-")]
 
     def stop(self, say: Say) -> None:
         """Stop everything within 10 s; harmless if nothing was started, and again."""

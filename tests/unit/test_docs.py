@@ -49,4 +49,4 @@ def test_all_public_names_are_listed_and_exist() -> None:
     modules = {"arguments", "broker", "cadence", "cancel", "children", "dispatch", "embedded", "envelope", "errors"}
     public = {name for name in vars(callboard) if not name.startswith("_") and name != "annotations"}
     public -= {name for name in public if type(getattr(callboard, name)).__name__ == "module"}
-    assert public - modules == set(listed)
+    assert (public - modules) | {"outbox"} == set(listed)  # the one module that is called by its name
