@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import text
 
-from callboard.broker import RedisBroker, get_broker
+from callboard.broker import Transport, get_broker
 from callboard.ledger import schedules, totals, workers
 from callboard.ledger.database import get_engine
 from callboard.spec import spec_of
@@ -27,7 +27,7 @@ from observability.snapshot import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection, RowMapping
 
@@ -45,19 +45,28 @@ _REASONS = {"paused": "disabled"}
 _NO_ROWS: Mapping[str, Any] = {}
 
 
+class _Held(NamedTuple):
+    """What the broker says: how much is where, and which queues are paused; None is not known."""
+
+    depths: Mapping[str, Depth]
+    paused: Collection[str] | None
+
+
+_NOTHING_HELD = _Held({}, None)
+
+
 def snapshot() -> Snapshot:
     """Everything the exporter shows; never raises: a source that fails is told as down."""
     broker = get_broker()
     specs = {name: spec_of(actor) for name, actor in sorted(broker.actors.items())}
     queues = sorted(broker.get_declared_queues())
-    nothing: dict[str, Depth] = {}
-    depths, broker_state = read_source(BROKER, lambda: _depths(queues), nothing)
+    held, broker_state = read_source(BROKER, lambda: _held(queues), _NOTHING_HELD)
     ledger, ledger_state = read_source(POSTGRES, _ledger, None)
     sources = {BROKER: broker_state, POSTGRES: ledger_state}
     if ledger is None:
-        return Snapshot(queues=tuple(_queue(name, depths.get(name), _NO_ROWS) for name in queues), sources=sources)
+        return Snapshot(queues=tuple(_queue(name, held, _NO_ROWS) for name in queues), sources=sources)
     return Snapshot(
-        queues=tuple(_queue(name, depths.get(name), ledger.queue(name)) for name in queues),
+        queues=tuple(_queue(name, held, ledger.queue(name)) for name in queues),
         schedules=tuple(_schedule(row, specs) for row in ledger.schedules),
         jobs=tuple(ledger.job(spec) for spec in specs.values()),
         workers=WorkersFacts(**ledger.workers),
@@ -70,18 +79,23 @@ def snapshot() -> Snapshot:
     )
 
 
-def _depths(queues: Sequence[str]) -> dict[str, Depth]:
+def _held(queues: Sequence[str]) -> _Held:
     broker = get_broker()
-    return broker.depths(queues) if isinstance(broker, RedisBroker) else {}
+    if not isinstance(broker, Transport):
+        return _NOTHING_HELD
+    return _Held(broker.depths(queues), broker.paused())
 
 
-def _queue(name: str, depth: Depth | None, row: Mapping[str, Any]) -> QueueFacts:
+def _queue(name: str, held: _Held, row: Mapping[str, Any]) -> QueueFacts:
+    depth = held.depths.get(name)
     return QueueFacts(
         queue=name,
         ready=None if depth is None else depth.ready,
-        claimed=None if depth is None else depth.claimed,
+        claimed=None if depth is None else depth.claimed - depth.orphaned,
         delayed=None if depth is None else depth.delayed,
+        orphaned=None if depth is None else depth.orphaned,
         oldest_ready_age_seconds=None if depth is None else depth.oldest_ready_seconds,
+        paused=None if held.paused is None else name in held.paused,
         dead=row.get("dead"),
         consumers=row.get("consumers"),
     )

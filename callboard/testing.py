@@ -28,9 +28,9 @@ from callboard.envelope import facts_of
 from callboard.errors import DuplicateRun
 from callboard.ledger.facts import Refused, Report, RunFacts, Started
 from callboard.middleware import RunRecord, stack
+from callboard.middleware._execution import execution_of
 from callboard.outcome import Acknowledge, Failed, Failure, GiveBack, Outcome, Resend, Retry
 from callboard.run import Run, enter_run
-from callboard.spec import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,9 +100,10 @@ class _MemoryRecorder:
         run.attempts, run.state = run.attempts + 1, "running"
         return Started(attempt=run.attempts, token=run.attempts)
 
-    def see(self, facts: RunFacts) -> None:
-        """Know a run from its first attempt on; of a light one the recorder is told at its end only."""
-        self.runs.setdefault(facts.id, MemoryRun(facts))
+    def begun(self, facts: RunFacts, started: Started) -> None:
+        """An attempt runs now; of a light one nobody told us before."""
+        run = self.runs.setdefault(facts.id, MemoryRun(facts))
+        run.attempts, run.state = max(run.attempts, started.attempt), "running"
 
     def tokens(self) -> int:
         return 1
@@ -111,7 +112,6 @@ class _MemoryRecorder:
         for ending in endings:
             run = self.runs[ending.facts.id]
             run.outcomes.append(ending.outcome)
-            run.attempts = max(run.attempts, ending.started.attempt)
             run.report, run.state = ending.report, _STATES.get(type(ending.outcome).__name__, "pending")
         return [True for _ in endings]
 
@@ -139,11 +139,11 @@ class _MemoryRecord(RunRecord):
         """There is no ledger to register with."""
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Know the run before it starts."""
-        actor = broker.actors.get(message.actor_name)
-        if actor is not None:
-            self.memory.see(facts_of(message._message, spec_of(actor)))  # noqa: SLF001 - the proxied message
+        """Know the run from its first attempt on."""
         super().before_process_message(broker, message)
+        execution = execution_of(message)
+        if execution is not None:
+            self.memory.begun(execution.facts, execution.started)
 
     def _insert(self, message: Message[Any], spec: JobSpec) -> None:
         self.memory.insert(facts_of(message, spec))

@@ -109,7 +109,7 @@ READERS: tuple[Reader, ...] = (
     Reader(PREFIX + "queue_depth", POSTGRES, _dead_depth),
     _queue("queue_oldest_ready_age_seconds", BROKER, lambda fact: fact.oldest_ready_age_seconds),
     _queue("queue_consumers", None, lambda fact: fact.consumers),
-    _queue("queue_paused", None, lambda fact: fact.paused),
+    _queue("queue_paused", BROKER, lambda fact: fact.paused),
     _schedule_run("schedule_last_success_timestamp_seconds", lambda fact: _seconds(fact.last_success_at)),
     _schedule_run("schedule_last_start_timestamp_seconds", lambda fact: _seconds(fact.last_start_at)),
     _schedule_run("schedule_last_completion_timestamp_seconds", lambda fact: _seconds(fact.last_completion_at)),

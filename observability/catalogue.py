@@ -54,11 +54,15 @@ def _counter(name: str, labels: str, source: str, text: str) -> Metric:
     return Metric(PREFIX + name, "counter", tuple(labels.split()), source, text)
 
 
+_DEPTH = (
+    "Messages in the queue, each in one state; orphaned ones are held by a worker whose lease is over, and go back to "
+    "their queue within seconds."
+)
 _QUEUES = (
-    _gauge("queue_depth", "queue state", f"{BROKER}, {POSTGRES} for dead", "Messages in the queue, by state."),
+    _gauge("queue_depth", "queue state", f"{BROKER}, {POSTGRES} for dead", _DEPTH),
     _gauge("queue_oldest_ready_age_seconds", "queue", BROKER, "Age of the oldest ready message; 0 when none is ready."),
     _gauge("queue_consumers", "queue", "where workers register", "Live worker processes that take from the queue."),
-    _gauge("queue_paused", "queue", "where the pause is kept", "1 while the queue is paused by an operator."),
+    _gauge("queue_paused", "queue", BROKER, "1 while the queue is paused by an operator."),
 )
 
 _SCHEDULES = (

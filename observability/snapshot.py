@@ -46,9 +46,10 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """One queue, without its delay and dead-letter twins; `dead` is from Postgres, the other depths from the broker.
+    """One queue; `dead` and `consumers` are from Postgres, all else is from the broker.
 
-    `oldest_ready_age_seconds` is 0 when nothing is ready; `orphaned` messages are claimed by dead workers.
+    A message is in one state only: `claimed` by a worker that lives, or `orphaned`, by one whose lease is over.
+    `oldest_ready_age_seconds` is 0 when nothing is ready.
     """
 
     queue: str

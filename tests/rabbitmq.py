@@ -78,7 +78,7 @@ class RabbitServer:
                 cwd=self.folder,
                 start_new_session=True,
             )
-        eventually(self._answers, 60, every=0.1, what=f"RabbitMQ to start; see {self.folder}/log")
+        eventually(self._answers, 90, every=0.1, what=f"RabbitMQ to start; see {self.folder}/log")
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -146,7 +146,7 @@ def _free_ports(count: int) -> list[int]:
 
 def _make_certificate(folder: Path) -> None:
     openssl = shutil.which("openssl") or missing("openssl")
-    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+    files = ["-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"]
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
     command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *files, *subject]
     subprocess.run(command, check=True, capture_output=True)

@@ -96,8 +96,12 @@ class Session:
         """Call `act` in the connection's thread, and do not wait; nothing happens if the session has ended."""
 
         def perform(channel: Channel, answer: Future[None]) -> None:
-            act(channel)
-            answer.set_result(None)
+            try:
+                act(channel)
+            except Exception as error:  # noqa: BLE001 - nobody waits for it, so the next one who asks is told
+                self.abandon(error)
+            else:
+                answer.set_result(None)
 
         with suppress(ConnectionClosed):
             self.ask(perform)

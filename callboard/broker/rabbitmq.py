@@ -22,8 +22,11 @@ What a crash leaves behind:
 - *of the server*: all that was confirmed is on the disks of a majority.
 
 What RabbitMQ cannot tell, since it lets nobody look into a queue: whether it holds a message (`has`), since when the
-first one waits, what is delayed, which workers live. There the answers of this class are the safe ones; see each. Jobs
-that run for longer than 30 minutes need `consumer_timeout` in the server's configuration before RabbitMQ 3.12.
+first one waits, what is delayed, which workers live. There the answers of this class are the safe ones; see each.
+
+What the operator of the server should know: jobs that run for longer than 30 minutes need `consumer_timeout` in its
+configuration before RabbitMQ 3.12. And a queue that is deleted and declared again at once, while workers consume it,
+sends them nothing until they are started again (RabbitMQ 3.10 does not tell them).
 """
 
 from __future__ import annotations

@@ -76,9 +76,18 @@ returning id, created_at, job, scope, state
 
 _CANCELLED_AMONG = text("select id from board.runs where id = any(:ids) and cancel_requested_at is not null")
 
+# A row that another transaction holds is about to change: it is left to the next round rather than waited for, since
+# that transaction may in turn wait for a claim that the heart has just renewed.
 _SAVE_PROGRESS = text("""
-update board.runs set progress = cast(:progress as jsonb), counts = cast(:counts as json)
-where id = :id and created_at = :created_at and token = :token and state = 'running'
+with g as materialized (
+    select * from json_to_recordset(cast(:rows as json))
+        as g (id uuid, created_at timestamptz, token bigint, progress jsonb, counts json)
+), held as materialized (
+    select r.id, r.created_at from board.runs r join g using (id, created_at, token)
+    where r.state = 'running' for update of r skip locked
+)
+update board.runs r set progress = g.progress, counts = g.counts
+from g join held using (id, created_at) where r.id = g.id and r.created_at = g.created_at
 """)
 
 _MARK_ENQUEUED = text("""
@@ -259,9 +268,7 @@ def cancelled_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
 def save_progress(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Write progress and counts of running attempts: rows of id, created_at, token, progress, counts."""
     if rows:
-        encoded = [row | {k: dumps(row[k]) for k in ("progress", "counts")} for row in rows]
-        # In the order in which every transaction locks runs: no two wait for each other.
-        connection.execute(_SAVE_PROGRESS, sorted(encoded, key=lambda row: row["id"]))
+        connection.execute(_SAVE_PROGRESS, {"rows": dumps(rows)})
 
 
 def mark_enqueued(connection: Connection, run_id: UUID, created_at: datetime) -> None:

@@ -217,7 +217,7 @@ def _end(stage: Stage, worker: subprocess.Popen[bytes], asked: float, kill: floa
     stage.fleet.processes.remove(worker)
 
 
-def drained(stage: Stage, *, seconds: float = 4, **size: Any) -> Tally:  # noqa: ANN401 - sizes
+def drained(stage: Stage, *, seconds: float = 6, **size: Any) -> Tally:  # noqa: ANN401 - sizes
     """Jobs shorter than the grace: they end, nothing runs twice, and the worker stops when the last one has ended."""
     tally = terminated(stage, seconds=seconds, **size)
     tally.expect(tally.restarted == 0, f"{tally.restarted} runs started twice")
@@ -287,7 +287,7 @@ def limits(stage: Stage, *, jobs: tuple[str, ...] = _LIMITS, neighbours: int = 2
     outcomes = {row.job: f"{row.state}: {row.error_type}, {row.reason}" for row in stage.fleet_query(_TOOK)}
     tally.facts |= {"seconds to the end": took, "outcome": outcomes}
     tally.expect(set(took) == set(jobs), f"never ended: {sorted(set(jobs) - set(took))}")
-    late = {job: seconds for job, seconds in took.items() if seconds > 2 + 5 + 1}
+    late = {job: seconds for job, seconds in took.items() if seconds > 2 + 5 + 3}  # the last 3 to write it down
     tally.expect(not late, f"ended later than limit + grace: {late}")
     return tally
 
@@ -310,7 +310,7 @@ def near_limit(stage: Stage, *, messages: int = 4000, limit: int = 1000, spread:
     return stage.tally()
 
 
-_GRACE: dict[str, object] = {"shutdown_grace_seconds": 6}
+_GRACE: dict[str, object] = {"shutdown_grace_seconds": 10}
 _SHORT_GRACE: dict[str, object] = {"shutdown_grace_seconds": 2}
 
 CASES = [
@@ -319,18 +319,18 @@ CASES = [
     Case(name="a1t", fault="the same with 4 workers, under 20 messages/s", play=killed_workers,
          size={"victims": 4, "rate": 20}),
     Case(name="a2", fault="kill -9 of the supervisor", play=killed_supervisor, quick={"seconds": 8}),
-    Case(name="a3", fault="one of three worker processes dies", play=killed_child, quick={"messages": 300}),
+    Case(name="a3", fault="one of three worker processes dies", play=killed_child),
     Case(name="a4", fault="16 long jobs for 2 processes of 8 threads", play=shared_out, quick={"seconds": 2}),
-    Case(name="d1", fault="SIGTERM, jobs end within the grace", play=drained, quick={"seconds": 2}, settings=_GRACE),
+    Case(name="d1", fault="SIGTERM, jobs end within the grace", play=drained, settings=_GRACE),
     Case(name="d2", fault="SIGTERM, jobs outlast the grace", play=interrupted, quick={}, settings=_SHORT_GRACE),
     Case(name="d2k", fault="SIGTERM, then SIGKILL after 2 s", play=terminated, size={"seconds": 60, "kill": 2},
          settings={"shutdown_grace_seconds": 30}),
-    Case(name="d3", fault="two SIGTERM", play=drained, size={"again": 1}, quick={"seconds": 2}, settings=_GRACE),
+    Case(name="d3", fault="two SIGTERM", play=drained, size={"again": True}, settings=_GRACE),
     Case(name="d4", fault="messages arrive during the shutdown", play=drained, size={"late": 8, "waiting": 0},
-         quick={"seconds": 2}, settings=_GRACE),
+         quick={"seconds": 4, "again": True}, settings=_GRACE),
     Case(name="e", fault="os._exit, segfault and SIGKILL in jobs", play=poison, quick={"innocents": 60, "wait": 40}),
     Case(name="f2", fault="busy for longer than the lease, 8,100 delays", play=full_hands,
          settings={"lease_seconds": 3, "heartbeat_seconds": 1}, quick={"seconds": 4, "delays": 2000}),
     Case(name="k1", fault="jobs that no exception can stop", play=limits),
-    Case(name="k2", fault="4,000 jobs that last about their limit", play=near_limit, quick={"messages": 64}),
+    Case(name="k2", fault="4,000 jobs that last about their limit", play=near_limit),
 ]  # fmt: skip

@@ -139,7 +139,8 @@ class RedisRig(Rig):
 
     def hasten(self, seconds: float) -> None:
         for key in (f"{self.ns}:due", *self.client.scan_iter(f"{self.ns}:later:*")):
-            for member in self.client.zrange(key, 0, -1):
+            members: Any = self.client.zrange(key, 0, -1)
+            for member in members:
                 self.client.zincrby(key, -seconds * 1000, member)
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ class StockAdapter:
         for queue in (*lane.queues[first:], *lane.queues[:first]):
             for proxy in self._read(queue, room):
                 room -= 1
-                delivery = proxy.options.get("redis_message_id", "")
+                delivery = (proxy.options or {}).get("redis_message_id", "")
                 self._out[delivery] = proxy
                 yield Delivery(delivery, queue, proxy.encode(), proxy._message)
 

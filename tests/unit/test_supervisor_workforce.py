@@ -112,20 +112,22 @@ def ready(workforce: Workforce, check: Callable[[StatusPage], bool]) -> None:
     eventually(lambda: check(seat.page), what="the page to show it")
 
 
-def replaced(rig: Rig, workforce: Workforce, pid: int) -> bool:
+def replaced(rig: Rig, workforce: Workforce, pid: int, name: str = "worker-1") -> bool:
     workforce.tend()
-    return not alive(pid) and rig.children.pid("worker-1") not in (None, pid)
+    return not alive(pid) and rig.children.pid(name) not in (None, pid)
 
 
 def test_an_attempt_past_its_hard_deadline_costs_its_process_and_the_notary_gets_the_page(rig: Rig) -> None:
     workforce = rig.start(WORKING + _once(rig, BUSY.format(deadline=1)) + SLEEP, processes=2)
-    ready(workforce, lambda page: bool(page.running()))
-    pid, sibling = rig.pid(), rig.pid("worker-2")
-    eventually(lambda: replaced(rig, workforce, pid), what="its replacement")
+    seats = workforce._seats
+    (guilty,) = eventually(lambda: [name for name, seat in seats.items() if seat.page.running()], what="the attempt")
+    (other,) = set(seats) - {guilty}
+    pid, sibling = rig.pid(guilty), rig.pid(other)
+    eventually(lambda: replaced(rig, workforce, pid, guilty), what="its replacement")
     eventually(rig.note.read_text, what="the note")
     assert rig.note.read_text() == "['the message'] ['0']"
     eventually(lambda: not workforce.tend() and set(rig.pids()) == {"worker-1", "worker-2"}, what="no notary is left")
-    assert rig.pid("worker-2") == sibling
+    assert rig.pid(other) == sibling
 
 
 def _once(rig: Rig, line: str) -> str:

@@ -1,8 +1,8 @@
 """Python imports this by itself when the folder is on its path: the clock is off by `$CHAOS_CLOCK_SHIFT` seconds.
 
 Only what tells the time of day is shifted: `time.time`, `time.time_ns`, `datetime.now` and `utcnow`. The monotonic
-clock, sleeps and waits are left alone, as they are when a machine's clock is set wrong. (The library of Debian's `faketime`
-0.9.10 will not do: with a right monotonic clock it breaks `time.sleep`.)
+clock, sleeps and waits are left alone, as they are when a machine's clock is set wrong. (The library of Debian's
+`faketime` 0.9.10 will not do: with a right monotonic clock it breaks `time.sleep`.)
 
 `datetime` is a type of C, so its methods are replaced in the type's own dictionary, which Python shows read-only: a
 subclass in its place would not be what `isinstance`, pydantic and psycopg take for a datetime.

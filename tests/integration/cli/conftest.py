@@ -100,6 +100,7 @@ def board(
     """The command line on a fresh database and an empty broker."""
     monkeypatch.setenv("CALLBOARD_DATABASE_URL", postgres_url)
     monkeypatch.setenv("CALLBOARD_BROKER_URL", broker_url)
+    forget()  # settings that were read before these variables were there
     return Board(capsys, clean_environment)
 
 

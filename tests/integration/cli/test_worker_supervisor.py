@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from callboard import make_broker
 from callboard.ledger.database import transaction
-from tests.integration.cli.conftest import forget, living, logged, registered, stop
+from tests.integration.cli.conftest import living, logged, registered, stop
 from tests.support import alive, eventually
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ def _stuck_jobs(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa:
     for name, value in quick.items():
         monkeypatch.setenv(f"CALLBOARD_{name}_SECONDS", str(value))
     monkeypatch.setenv("CALLBOARD_ACTORS", JOBS)
-    forget()
 
 
 def send(actor: str, *arguments: tuple[object, ...]) -> list[str]:

@@ -156,7 +156,7 @@ def test_a_connection_that_stays_open_hands_over_when_it_goes_on(
 
 def test_a_scoped_session_will_do(board: Board, engine: Engine, confirm: Job[[int], None]) -> None:
     session = scoped_session(sessionmaker(engine))
-    outbox.send(session, confirm, order=1)  # type: ignore[arg-type]  # SQLAlchemy types it as another class
+    outbox.send(session, confirm, 1)  # type: ignore[arg-type]  # SQLAlchemy types it as another class
     session.commit()
     session.remove()
     assert ready(board) == 1

@@ -229,7 +229,7 @@ def test_schedules_hear_of_starts_and_ends_in_order(board: Board) -> None:
 
 
 def test_writers_of_the_same_rows_do_not_wait_for_each_other_in_a_circle(board: Board) -> None:
-    """Batches, progress and claims of the same runs, each in an order of its own, at once."""
+    """A committer, and two hearts, which go the other way: first claims, then runs."""
     own, batch = recorder(board), [facts("single", single=True, scope=str(n)) for n in range(20)]
     stop = time.monotonic() + 2.0
 
@@ -252,8 +252,8 @@ def test_writers_of_the_same_rows_do_not_wait_for_each_other_in_a_circle(board: 
             rows = board.query("select id, created_at, token from board.runs where state = 'running' order by random()")
             progress = [{**row._mapping, "progress": {"n": 1}, "counts": None} for row in rows]
             with get_engine().begin() as connection:
-                runs.save_progress(connection, progress)
                 claims.renew(connection, [run.id for run in shuffled(batch)], lease=60)
+                runs.save_progress(connection, progress)
             rounds += 1
         return rounds
 

@@ -1,4 +1,4 @@
-"""Recovery: dead workers, lost messages, old months."""
+"""Recovery: dead workers, an absent ledger, old months."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
-from dramatiq import Message, Worker
+from dramatiq import Message
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.pool import NullPool
 
-from callboard import every, job, transaction, trigger
+from callboard import every, job, transaction
 from callboard.envelope import facts_of
 from callboard.ledger import partitions, workers
 from callboard.ledger.database import get_engine
 from callboard.ledger.recorder import Recorder
 from scheduler.janitor import Janitor
 from scheduler.reaper import RESTARTED, Reaper
-from scheduler.reconciler import Reconciler
 from tests.board import Board
 from tests.support import eventually
 
@@ -70,7 +69,7 @@ def test_a_dead_workers_run_goes_back_and_completes(board: Board) -> None:
 
 
 def test_the_third_unfinished_start_is_a_dead_letter_of_kind_poison(board: Board) -> None:
-    @job("poison")
+    @job("poison", durable=True)
     def poison() -> None: ...
 
     start_on_dead_worker(board, poison)
@@ -110,75 +109,6 @@ def test_only_a_leader_reaps(board: Board) -> None:
     start_on_dead_worker(board, lost)
     Reaper(get_engine(), board.broker, board.settings, lambda: False).tick()
     assert board.one("select state from board.runs") == "running"
-
-
-def test_messages_that_a_dead_process_had_fetched_come_back(board: Board) -> None:
-    """Stock Dramatiq gives them back by a lottery, after a median of nine minutes on an idle queue."""
-
-    @job("fetched")
-    def fetched() -> None: ...
-
-    sent = [fetched.send().message_id for _ in range(5)]
-    broker_id = board.broker.broker_id
-    board.broker.broker_id = "dead"
-    taken = board.broker._call("fetch", "default", 10)
-    assert len(taken) == 5
-    assert board.broker.depths(["default"])["default"][:2] == (0, 5)
-    board.broker.client.zadd("callboard:__heartbeats__", {"dead": 1})
-    board.broker.broker_id = broker_id
-    board.broker.sweep()
-    assert board.broker.depths(["default"])["default"][:2] == (5, 0)
-    with board.worker():
-        eventually(lambda: board.one("select count(*) from board.runs where state = 'completed'") == 5)
-    assert {str(row.id) for row in board.query("select id from board.runs")} == set(sent)
-
-
-def test_a_live_process_keeps_what_it_has_fetched(board: Board) -> None:
-    @job("fetched")
-    def fetched() -> None: ...
-
-    fetched.send()
-    board.broker._call("fetch", "default", 10)
-    board.broker.heartbeat()
-    board.broker.broker_id, mine = "sweeper", board.broker.broker_id
-    board.broker.sweep()
-    assert board.broker.depths(["default"])["default"][:2] == (0, 1)
-    board.broker.broker_id = mine
-
-
-@pytest.mark.parametrize("retries", [0, 2])
-def test_a_durable_run_whose_message_the_broker_lost_is_sent_again(board: Board, retries: int) -> None:
-    @job("durable", durable=True)
-    def durable() -> None: ...
-
-    facts = trigger(durable, by="cli")
-    delivery = f"{facts.id}.{retries}"
-    board.execute(
-        "update board.runs set created_at = created_at, enqueued_at = now() - interval '1 min', delivery = :delivery,"
-        " eligible_at = now() - interval '1 min'",
-        delivery=delivery,
-    )
-    board.execute("update board.runs set created_at = date_trunc('month', now())")
-    board.broker.client.flushall()
-    loop = Reconciler(get_engine(), board.broker, board.settings, lead)
-    loop.tick()
-    assert board.broker.depths(["default"])["default"].ready == 1
-    assert board.broker.has([("default", delivery)]) == [True]
-    assert board.one("select history -> 0 ->> 'event' from board.runs") == "sent again"
-    loop.tick()
-    assert board.broker.depths(["default"])["default"].ready == 1
-
-
-def test_a_run_whose_message_is_there_is_left_alone(board: Board) -> None:
-    @job("durable", durable=True)
-    def durable() -> None: ...
-
-    trigger(durable, by="cli")
-    board.execute("update board.runs set enqueued_at = now() - interval '1 min', eligible_at = null")
-    Reconciler(get_engine(), board.broker, board.settings, lead).tick()
-    Reconciler(get_engine(), board.broker, board.settings, lambda: False).tick()
-    assert board.broker.depths(["default"])["default"].ready == 1
-    assert board.one("select history is null from board.runs")
 
 
 def test_months_are_made_ahead_and_dropped_whole_unless_a_run_is_open(board: Board) -> None:
@@ -222,8 +152,7 @@ def test_the_janitor_tidies_when_it_leads(board: Board) -> None:
 
 
 def test_a_frozen_worker_that_wakes_up_is_taken_back(board: Board) -> None:
-    with board.worker() as worker:
-        assert isinstance(worker, Worker)
+    with board.worker():
         board.execute("update board.workers set state = 'dead'")
         eventually(lambda: board.one("select state from board.workers") == "alive")
     assert board.one("select state from board.workers") == "stopped"

@@ -1,0 +1,50 @@
+"""`callboard queues pause`, `resume` and `limit`."""
+
+from typing import Annotated
+
+import typer
+
+from cli._options import usage
+from cli._output import say
+from cli.queues._known import QueueName, limits, require, transport
+
+Bound = Annotated[
+    str, typer.Argument(metavar="N|none", help="Messages that may be worked on at once, over all workers.")
+]
+
+
+def pause(queue: QueueName) -> None:
+    """Hand out nothing of a queue any more; it still takes messages, and what runs goes on."""
+    require(queue)
+    transport().pause(queue)
+    say(f"{queue} is paused: its messages wait until `callboard queues resume {queue}`.")
+
+
+def resume(queue: QueueName) -> None:
+    """Hand out the messages of a paused queue again."""
+    require(queue)
+    transport().resume(queue)
+    say(f"{queue} goes on.")
+
+
+def limit(queue: QueueName, bound: Bound) -> None:
+    """Bound how many messages of a queue are worked on at once over all workers, or lift the bound."""
+    most = _number(bound)
+    require(queue)
+    broker = transport()
+    if limits(broker) is None:
+        usage(
+            f"{type(broker).__name__} holds no limit over all workers; declare the jobs of {queue} with `concurrency=`, "
+            "which the ledger keeps, or use Redis."
+        )
+    broker.set_limits({queue: most})
+    told = "as many messages as there are threads" if most is None else f"at most {most} at once, over all workers"
+    say(f"{queue} gives out {told}.")
+
+
+def _number(bound: str) -> int | None:
+    if bound.lower() == "none":
+        return None
+    if not bound.isdecimal() or int(bound) == 0:
+        usage(f"{bound!r} is no limit: write a number from 1, or `none`; to hand out nothing, pause the queue")
+    return int(bound)
