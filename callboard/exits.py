@@ -21,7 +21,7 @@ class Exit(IntEnum):
     FAILED = 1, "The thing asked for failed: a run, a check, a replay that was refused."
     USAGE = 2, "An option, an argument or a setting does not fit; nothing was done."
     DUPLICATE = 3, "The job is already pending or running; nothing was started."
-    NOT_FOUND = 4, "No job, run, schedule or dead letter of that name or id."
+    NOT_FOUND = 4, "No job, run, schedule, queue, message or dead letter of that name or id."
     SERVER_AWAY = 5, "Postgres or the broker cannot be reached."
     CANCELLED = 6, "The run was cancelled."
     INTERRUPTED = 130, "Ctrl-C, as shells count it; a run that was only waited for goes on."

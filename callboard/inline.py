@@ -70,9 +70,10 @@ def _run(job: Job[Any, Any], kwargs: dict[str, Any], facts: RunFacts, recorder: 
     began = time.perf_counter()
     try:
         outcome = _call(job, kwargs, run, facts)
-        milliseconds = round((time.perf_counter() - began) * 1000)
+        seconds = time.perf_counter() - began
+        milliseconds = round(seconds * 1000)
         report = Report(run.counts, run.notes, run.latest_progress)
-        kept = recorder.finish(facts, answer, outcome, report, delivery="")
+        kept = recorder.finish(facts, answer, outcome, report, delivery="", seconds=seconds)
         finished(facts, outcome, run=run, milliseconds=milliseconds, fenced=not kept)
         return InlineResult(facts.id, outcome, milliseconds, run.counts, run.notes)
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -24,11 +23,10 @@ _STOCK_LIMIT_MS = 600_000.0  # Dramatiq's, of an actor that names none
 
 
 class _Place(threading.local):
-    """What one job thread knows: its slot, and whether it has begun an attempt there."""
+    """The slot of one job thread, once it has asked for it; None if the page has none for it."""
 
+    asked: bool = False
     slot: Slot | None = None
-    taken: bool = False
-    busy: bool = False
 
 
 class _Breath(Loop):
@@ -54,13 +52,14 @@ class HardLimit(Middleware):
         self._breath: _Breath | None = None
         self._numbers = count()
         self._place = _Place()
-        self._grace_ns = 0.0
+        self._grace_ns = 0
+        self._patience_ns: dict[str, int] = {}
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Take the page that the supervisor handed us, or one that nobody reads."""
         settings = get_settings()
-        self._grace_ns = settings.time_limit_grace_seconds * 1e9
-        self._numbers, self._place = count(), _Place()
+        self._grace_ns = int(settings.time_limit_grace_seconds * 1e9)
+        self._numbers, self._place, self._patience_ns = count(), _Place(), {}
         if self.page is None:  # a second worker in this process goes on with the first one's
             self.page = StatusPage.of_this_process(getattr(worker, "worker_threads", settings.worker_threads))
         self.page.introduce(str(getattr(broker, "broker_id", "")))
@@ -84,30 +83,32 @@ class HardLimit(Middleware):
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """The thread is busy, and until when."""
-        execution, place = execution_of(message), self._place
-        if execution is None:
+        execution = execution_of(message)
+        slot = self._place.slot or self._ask_for_slot()
+        if execution is None or slot is None:
             return
-        if not place.taken:
-            place.slot = None if self.page is None else self.page.slot(next(self._numbers))
-            place.taken = True
-        if place.slot is not None:
-            facts, started = execution.facts, execution.started
-            deadline = self._deadline(broker, message)
-            place.busy = True
-            place.slot.begin(facts.id.bytes, started.token, started.attempt, started.recorded, deadline, facts.payload)
-
-    def _deadline(self, broker: Broker, message: MessageProxy) -> int:
+        facts, started = execution.facts, execution.started
         own = message.options.get("time_limit")
-        limit = own or broker.actors[message.actor_name].options.get("time_limit", _STOCK_LIMIT_MS)
-        if not limit or limit == float("inf"):
-            return 0
-        return time.monotonic_ns() + int(limit * 1e6 + self._grace_ns)
+        patience = self._patience_ns.get(message.actor_name) if not own else self._patience(own)
+        if patience is None:
+            patience = self._patience(broker.actors[message.actor_name].options.get("time_limit") or _STOCK_LIMIT_MS)
+            self._patience_ns[message.actor_name] = patience
+        slot.begin(facts.id.bytes, started.token, started.attempt, started.recorded, patience, facts.payload)
+
+    def _ask_for_slot(self) -> Slot | None:
+        place = self._place
+        if not place.asked and self.page is not None:
+            place.asked, place.slot = True, self.page.slot(next(self._numbers))
+        return place.slot
+
+    def _patience(self, limit_ms: float) -> int:
+        """Nanoseconds from the start of an attempt to its hard deadline; 0: it has none."""
+        return 0 if limit_ms == float("inf") else int(limit_ms * 1e6) + self._grace_ns
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **_: object) -> None:  # noqa: ARG002 - hook
         """The thread is free again."""
-        place = self._place
-        if place.busy and place.slot is not None:
-            place.busy = False
-            place.slot.end()
+        slot = self._place.slot
+        if slot is not None and slot.busy:
+            slot.end()
 
     after_skip_message = after_process_message

@@ -68,13 +68,14 @@ class Attempt(NamedTuple):
 class Slot:
     """The place of one thread of the worker process; only that thread may use it. A begin and an end take 0.4 µs."""
 
-    __slots__ = ("_at", "_body_at", "_done", "_memory")
+    __slots__ = ("_at", "_body_at", "_done", "_memory", "busy")
 
     def __init__(self, memory: mmap.mmap, at: int, body_at: int) -> None:
         self._memory = memory
         self._at = at
         self._body_at = body_at
         self._done = 0
+        self.busy = False
 
     def begin(
         self,
@@ -82,7 +83,7 @@ class Slot:
         token: int,
         attempt: int,
         recorded: bool,  # noqa: FBT001 - keywords cost a tenth of a call that each job makes
-        deadline_ns: int,
+        patience_ns: int,
         body: bytes,
         _now: Callable[[], int] = time.monotonic_ns,
         _pack: Callable[..., None] = _BEGIN.pack_into,
@@ -94,7 +95,7 @@ class Slot:
             token: The attempt's fencing token.
             attempt: Its number, from 1.
             recorded: Whether the ledger has a row of it already.
-            deadline_ns: When its process is to be killed, on the clock of `time.monotonic_ns()`; 0: never.
+            patience_ns: Nanoseconds after which its process is to be killed; 0: never.
             body: The encoded message.
         """
         length = len(body)
@@ -103,11 +104,15 @@ class Slot:
             self._memory[at : at + length] = body
         else:
             length = 0
-        _pack(self._memory, self._at, run_id, token, attempt, recorded, length, _now(), deadline_ns)
+        now = _now()
+        deadline = now + patience_ns if patience_ns else 0
+        _pack(self._memory, self._at, run_id, token, attempt, recorded, length, now, deadline)
+        self.busy = True
 
     def end(self, _pack: Callable[..., None] = _END.pack_into) -> None:
         """Say that the attempt is over, and count it as a job done."""
         self._done += 1
+        self.busy = False
         _pack(self._memory, self._at + _END_AT, 0, 0, self._done)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 from callboard.children import ChildExit, Children
+from callboard.exits import Exit
 from callboard.supervisor.plan import Plan
 from callboard.supervisor.workforce import Workforce
 from observability import logs
@@ -17,23 +19,34 @@ if TYPE_CHECKING:
 
 _log = PlainLog(__name__)
 _ROUND_SECONDS = 0.2
+#: A first worker that ends so was given a queue or a module that is not there: it has said so, and would again.
+_HOPELESS = (Exit.FAILED, Exit.USAGE)
 
 
-def run(plan: Plan) -> None:
-    """Supervise until SIGTERM or SIGINT; a second one changes nothing."""
+def run(plan: Plan) -> int:
+    """Supervise until SIGTERM or SIGINT; a second one changes nothing. Returns the exit code of this process."""
     logs.configure(format=plan.log_format, level=plan.log_level, service="worker", version=plan.version, small=True)
     stopping = _stop_event()
     with Children() as children:
         workforce = Workforce(children, plan)
         workforce.start()
         _log.info("workers.started", processes=plan.processes, threads=plan.threads)
-        while not stopping.wait(_ROUND_SECONDS):
-            for ended in workforce.tend():
-                _log.error("worker.died", **died(ended))
+        code = _tend(workforce, stopping)
         _log.info("workers.stopping")
         killed = children.stop(plan.stop_seconds)
         workforce.close()
     _log.info("workers.stopped", killed=killed)
+    return code
+
+
+def _tend(workforce: Workforce, stopping: threading.Event) -> int:
+    """Tend until we are asked to stop, or until it is plain that no worker can ever start."""
+    while not stopping.wait(_ROUND_SECONDS):
+        for ended in workforce.tend():
+            _log.error("worker.died", **died(ended))
+            if ended.exit_code in _HOPELESS and not workforce.has_worked:
+                return ended.exit_code
+    return Exit.OK
 
 
 def died(ended: ChildExit) -> dict[str, object]:
@@ -54,4 +67,4 @@ def _stop_event() -> threading.Event:
 
 def main(arguments: list[str]) -> None:
     """Run by `callboard.supervisor._bare`: the one argument is a plan."""
-    run(Plan.from_json(arguments[0]))
+    sys.exit(run(Plan.from_json(arguments[0])))

@@ -40,6 +40,9 @@ class Workforce:
         plan: How many, and when one is renewed.
         env: Variables they get besides ours.
         log: Names the file that a child writes to; None: it writes where we write.
+
+    Attributes:
+        has_worked: Whether any worker has ever begun to take messages.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Workforce:
         self._renewal: _Renewal | None = None
         self._notaries = 0
         self._last_round = clock()
+        self.has_worked = False
 
     def start(self) -> None:
         """Start the workers."""
@@ -78,6 +82,7 @@ class Workforce:
         for seat in [*self._seats.values(), *([self._renewal.old] if self._renewal else [])]:
             self._report(seat)
             self._check(seat, seconds)
+            self.has_worked = self.has_worked or seat.working
         self._advance_renewal()
         return exits
 

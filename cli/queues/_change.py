@@ -14,28 +14,28 @@ Bound = Annotated[
 
 
 def pause(queue: QueueName) -> None:
-    """Hand out nothing of a queue any more; it still takes messages, and what runs goes on."""
+    """Hand out nothing of a queue; what runs goes on."""
     require(queue)
     transport().pause(queue)
     say(f"{queue} is paused: its messages wait until `callboard queues resume {queue}`.")
 
 
 def resume(queue: QueueName) -> None:
-    """Hand out the messages of a paused queue again."""
+    """Hand out a paused queue's messages again."""
     require(queue)
     transport().resume(queue)
     say(f"{queue} goes on.")
 
 
 def limit(queue: QueueName, bound: Bound) -> None:
-    """Bound how many messages of a queue are worked on at once over all workers, or lift the bound."""
+    """Bound how much of a queue runs at once, over all workers."""
     most = _number(bound)
     require(queue)
     broker = transport()
     if limits(broker) is None:
         usage(
-            f"{type(broker).__name__} holds no limit over all workers; declare the jobs of {queue} with `concurrency=`, "
-            "which the ledger keeps, or use Redis."
+            f"{type(broker).__name__} keeps no limit over all workers; declare the jobs of {queue} with "
+            "`concurrency=`: that one is kept by the ledger."
         )
     broker.set_limits({queue: most})
     told = "as many messages as there are threads" if most is None else f"at most {most} at once, over all workers"

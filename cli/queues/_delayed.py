@@ -27,7 +27,7 @@ DeliveryId = Annotated[
 
 
 def delayed(queue: QueueName, *, limit: Limit = 50, as_json: AsJson = False) -> None:
-    """List the messages of a queue that wait for their time, the next one first."""
+    """List messages that wait for their time, the next one first."""
     require(queue)
     broker, moment = transport(), _times.now()
     rows = [_row(broker, queue, one, moment) for one in broker.delayed(queue, limit=limit)]
@@ -57,7 +57,7 @@ def _what(broker: Transport, queue: str, body: bytes) -> tuple[str | None, Any]:
 
 
 def drop(queue: QueueName, delivery: DeliveryId, *, yes: Yes = False) -> None:
-    """Forget a message that waits, ready or delayed; its run, if the ledger has one, is cancelled."""
+    """Forget a message that waits, and cancel its run."""
     require(queue)
     broker = transport()
     _confirm(queue, delivery, yes=yes)
@@ -81,10 +81,10 @@ def _cancel(delivery: str) -> str:
     """Write it into the ledger, and say what was written."""
     try:
         run_id = UUID(delivery.rpartition(".")[0])
-        cancel(run_id, by=operator())
+        done = cancel(run_id, by=operator())
     except (ValueError, NotFound):
         return "the ledger had no open run of it."
-    return f"callboard run show {str(run_id)[:8]} says that it is cancelled."
+    return f"run {str(run_id)[:8]} is {'cancelled' if done == 'cancelled' else 'asked to stop'}."
 
 
 _COLUMNS = (

@@ -115,16 +115,15 @@ def power_cut(stage: Stage, *, job: str = "kept", messages: int = 5000, lost_sec
 def flushed(stage: Stage, *, messages: int = 5000, running: bool = True, wait: float = 60) -> Tally:
     """FLUSHALL with durable runs pending or running."""
     stage.scheduler()
-    if running:
-        stage.worker()
-        stage.worker()
     stage.send("kept", messages, kwargs={"milliseconds": 20})
+    if running:
+        stage.worker(processes=2)
+        _await_ended(stage, messages // 10)
     stage.client.flushall()
     healed = time.monotonic()
     open_ = messages - stage.fleet_query(_ENDED)[0][0]
     if not running:
-        stage.worker()
-        stage.worker()
+        stage.worker(processes=2)
     stage.settle(timeout=wait)
     took = time.monotonic() - healed
     tally = stage.tally()
@@ -161,7 +160,7 @@ def _under_load(
 ) -> Tally:
     """Plain and delayed messages before, during and after a fault that lasts as long as `fault` takes."""
     stage.workers(workers)
-    stage.send("work", delayed, delay=4000)
+    stage.send("work", delayed, delay=8000 if messages > 1000 else 4000)  # due while the fault lasts
     stage.send("work", messages, rate=rate, tries=200, kwargs={"milliseconds": 10}, wait=False)
     _await_sends(stage, delayed + messages // 6)
     fault()

@@ -153,6 +153,30 @@ def shared_out(stage: Stage, *, seconds: float = 5) -> Tally:
     return tally
 
 
+def frozen_worker(stage: Stage, *, seconds: float = 20, job_seconds: float = 30) -> Tally:
+    """A worker process sleeps through its lease and goes on: what it reports then is refused.
+
+    Two attempts of a run at the same time cannot be kept from happening here, only from being recorded twice.
+    """
+    stage.workers(1)
+    stage.send("long", 4, kwargs={"seconds": job_seconds})
+    stage.send("work", 50)
+    _await_starts(stage, "long", 4)
+    (pid,) = {effect.pid for effect in stage.starts("long")}
+    os.kill(pid, signal.SIGSTOP)
+    frozen = time.monotonic()
+    stage.worker()
+    _wait(lambda: time.monotonic() > frozen + seconds, seconds + 1)
+    os.kill(pid, signal.SIGCONT)
+    stage.settle(timeout=2 * job_seconds + 30)
+    tally = stage.tally()
+    again = [effect.seconds - frozen for effect in stage.starts("long") if effect.pid != pid]
+    tally.recovery = percentiles(again)
+    tally.facts["attempts that went on after their lease"], tally.overlapping = tally.overlapping, 0
+    tally.expect(len(again) == 4, f"{len(again)} of 4 runs were taken over")
+    return tally
+
+
 def terminated(
     stage: Stage,
     *,
@@ -321,6 +345,8 @@ CASES = [
     Case(name="a2", fault="kill -9 of the supervisor", play=killed_supervisor, quick={"seconds": 8}),
     Case(name="a3", fault="one of three worker processes dies", play=killed_child),
     Case(name="a4", fault="16 long jobs for 2 processes of 8 threads", play=shared_out, quick={"seconds": 2}),
+    Case(name="a5", fault="a worker process frozen (SIGSTOP) for longer than its lease", play=frozen_worker,
+         quick={"seconds": 6, "job_seconds": 8}),
     Case(name="d1", fault="SIGTERM, jobs end within the grace", play=drained, settings=_GRACE),
     Case(name="d2", fault="SIGTERM, jobs outlast the grace", play=interrupted, quick={}, settings=_SHORT_GRACE),
     Case(name="d2k", fault="SIGTERM, then SIGKILL after 2 s", play=terminated, size={"seconds": 60, "kill": 2},

@@ -33,7 +33,7 @@ page = StatusPage.of_this_process(1)
 """
 SLEEP = "\ntime.sleep(600)\n"
 WORKING = BARE + "page.say(State.WORKING)\n"
-BUSY = "page.slot(0).begin(bytes(16), 1, 1, True, {deadline}, b'the message')\n"
+BUSY = "page.slot(0).begin(bytes(16), 1, 1, True, {patience}, b'the message')\n"
 # Says what the page it was handed shows, and which slots are blamed.
 NOTARY = (
     BARE
@@ -118,7 +118,7 @@ def replaced(rig: Rig, workforce: Workforce, pid: int, name: str = "worker-1") -
 
 
 def test_an_attempt_past_its_hard_deadline_costs_its_process_and_the_notary_gets_the_page(rig: Rig) -> None:
-    workforce = rig.start(WORKING + _once(rig, BUSY.format(deadline=1)) + SLEEP, processes=2)
+    workforce = rig.start(WORKING + _once(rig, BUSY.format(patience=1)) + SLEEP, processes=2)
     seats = workforce._seats
     (guilty,) = eventually(lambda: [name for name, seat in seats.items() if seat.page.running()], what="the attempt")
     (other,) = set(seats) - {guilty}
@@ -151,7 +151,7 @@ def test_a_worker_that_tells_of_its_rounds_and_then_stands_still_is_replaced(rig
     "program",
     [
         pytest.param(WORKING, id="it never told"),
-        pytest.param(WORKING + "page.progress()\n" + BUSY.format(deadline=0), id="its one thread is busy"),
+        pytest.param(WORKING + "page.progress()\n" + BUSY.format(patience=0), id="its one thread is busy"),
         pytest.param(BARE + "page.progress()\npage.say(State.DRAINING)\n", id="it drains"),
     ],
 )
@@ -174,7 +174,7 @@ def test_a_start_that_never_ends_is_tried_again(rig: Rig) -> None:
 
 
 def test_a_worker_whose_threads_take_no_turns_for_a_lease_is_replaced(rig: Rig) -> None:
-    workforce = rig.start(WORKING + BUSY.format(deadline=0) + "page.breathe()" + SLEEP)
+    workforce = rig.start(WORKING + BUSY.format(patience=0) + "page.breathe()" + SLEEP)
     ready(workforce, lambda page: page.breath_ns > 0)
     pid = rig.pid()
     rig.pass_time(9)

@@ -60,6 +60,14 @@ def test_one_process_works_on_the_queues_named_and_is_supervised_too(service: St
     assert registered() == set()
 
 
+def test_workers_that_can_never_start_end_the_command_with_their_reason(
+    board: Board, service: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLBOARD_ACTORS", "no_such_module")
+    assert service("worker").wait(30) == 1
+    assert "callboard: Actor module 'no_such_module' does not exist" in (board.folder / "service.log").read_text()
+
+
 def test_a_scheduler_writes_its_schedules_and_stops_when_asked(board: Board, service: Start) -> None:
     process = service("scheduler")
     rows = eventually(lambda: json.loads(board("schedules", "--json").out), 20, what="the schedules")
