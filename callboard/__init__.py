@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import callboard._lean  # noqa: F401 - before anything imports these libraries whole
 from callboard import outbox
-from callboard.broker import get_broker, make_broker
 from callboard.cadence import Cadence, cron, every
+from callboard.compose import get_broker, make_broker
 from callboard.dispatch import trigger
 from callboard.errors import (
     ArgumentsError,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from dramatiq import Message
 from dramatiq.actor import Actor
 
-from callboard.broker import Transport, get_broker
+from callboard.broker import Transport
+from callboard.compose import get_broker
 from callboard.errors import DeclarationError, NotFound
 from callboard.ids import new_id
 from callboard.spec import JobSpec, check_options

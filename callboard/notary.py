@@ -27,9 +27,10 @@ from dramatiq import Message
 from dramatiq.middleware import TimeLimitExceeded
 from sqlalchemy import text
 
-from callboard.broker import RedisBroker, get_broker
+from callboard.broker import RedisBroker
 from callboard.broker.consumer import Proxy
-from callboard.broker.transport import Delivery
+from callboard.broker.delivery import Delivery
+from callboard.compose import get_broker
 from callboard.envelope import delivery_id, facts_of, stamp
 from callboard.failures import Kind, classify
 from callboard.ledger import failures, runs

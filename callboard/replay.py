@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from dramatiq import Message
 
-from callboard.broker import get_broker
+from callboard.compose import get_broker
 from callboard.dispatch import enqueue, insert
 from callboard.envelope import KEY, stamp
 from callboard.errors import CallboardError, NotFound, ReplayRefused

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import text
 
-from callboard.broker import Transport, get_broker
+from callboard.broker import Transport
+from callboard.compose import get_broker
 from callboard.ledger import schedules, totals, workers
 from callboard.ledger.database import get_engine
 from callboard.spec import spec_of

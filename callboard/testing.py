@@ -22,8 +22,8 @@ from dramatiq.worker import WorkerThread
 
 from callboard.broker import memory
 from callboard.broker.consumer import Proxy
+from callboard.broker.delivery import Lane
 from callboard.broker.memory import MemoryStore
-from callboard.broker.transport import Lane
 from callboard.envelope import facts_of
 from callboard.errors import DuplicateRun
 from callboard.ledger.facts import Refused, Report, RunFacts, Started
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from dramatiq import Message, Worker
     from dramatiq.broker import MessageProxy
 
-    from callboard.broker.transport import Delivery
+    from callboard.broker.delivery import Delivery
     from callboard.ledger.facts import Ending
     from callboard.spec import JobSpec
 

@@ -11,7 +11,8 @@ from dramatiq import set_broker
 from sqlalchemy import text
 
 from callboard import get_settings, transaction
-from callboard.broker import Transport, make_broker
+from callboard.broker import Transport
+from callboard.compose import make_broker
 from callboard.ledger.database import dispose
 from callboard.worker import Worker, plan_lanes
 

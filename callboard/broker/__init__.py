@@ -1,72 +1,10 @@
-"""The broker of this process, made when the first job is declared; it connects at its first command."""
+"""The brokers; `callboard.get_broker` gives the one of this process, with its middleware."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import dramatiq.broker
-from dramatiq import Broker, set_broker
-
+from callboard.broker.delivery import Delayed, Delivery, Depth, Lane
 from callboard.broker.redis import RedisBroker
-from callboard.broker.transport import Delayed, Delivery, Depth, Lane, Transport
+from callboard.broker.transport import Transport
 from callboard.broker.url import broker_url
-from callboard.errors import DeclarationError
-from callboard.middleware import RunRecord, stack
-from callboard.settings import get_settings
 
-if TYPE_CHECKING:
-    from dramatiq import Middleware
-
-__all__ = [
-    "Delayed",
-    "Delivery",
-    "Depth",
-    "Lane",
-    "RedisBroker",
-    "Transport",
-    "broker_url",
-    "get_broker",
-    "make_broker",
-]
-
-
-def make_broker(url: str | None = None, *, namespace: str | None = None) -> Transport:
-    """A broker with the whole middleware stack; it connects at its first command.
-
-    Args:
-        url: `redis://`, `rediss://`, `redis+sentinel://`, `redis+cluster://`, `amqp://`, `amqps://` or `memory://`;
-            None: from the settings.
-        namespace: Prefix of all keys or queues; None: from the settings.
-    """
-    return _make(url or get_settings().broker_url or "redis://", url, stack(), namespace)
-
-
-def _make(kind: str, url: str | None, middleware: list[Middleware], namespace: str | None) -> Transport:
-    scheme = kind.partition("://")[0]
-    if scheme in ("amqp", "amqps"):
-        from callboard.broker.rabbitmq import RabbitBroker  # noqa: PLC0415 - its client is an extra
-
-        return RabbitBroker(url=url, middleware=middleware, namespace=namespace)
-    if scheme == "memory":
-        from callboard.broker.memory import MemoryBroker  # noqa: PLC0415 - for tests
-
-        return MemoryBroker(middleware=middleware)
-    return RedisBroker(url=url, middleware=middleware, namespace=namespace)
-
-
-def get_broker() -> Broker:
-    """Dramatiq's global broker; Callboard's own when none was set yet.
-
-    Raises:
-        DeclarationError: Somebody set a broker without Callboard's middleware.
-    """
-    broker: Broker | None = dramatiq.broker.global_broker
-    if broker is None:
-        broker = make_broker()
-        set_broker(broker)
-    if not any(isinstance(middleware, RunRecord) for middleware in broker.middleware):
-        raise DeclarationError(
-            f"The global broker {broker!r} lacks Callboard's middleware: build it with "
-            "callboard.broker.make_broker(), or with middleware=callboard.middleware.stack()."
-        )
-    return broker
+__all__ = ["Delayed", "Delivery", "Depth", "Lane", "RedisBroker", "Transport", "broker_url"]

@@ -21,7 +21,7 @@ from dramatiq.errors import ConnectionClosed
 
 from callboard.broker._rabbitmq_link import cancel, result_of
 from callboard.broker.codec import decode
-from callboard.broker.transport import Delivery
+from callboard.broker.delivery import Delivery
 from callboard.envelope import KEY, delivery_id
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from callboard.broker._rabbitmq_link import Session
     from callboard.broker._rabbitmq_topology import Topology
-    from callboard.broker.transport import Lane
+    from callboard.broker.delivery import Lane
 
 #: Seconds that a message may lie here before it goes back.
 STALE_SECONDS: Final = 0.5

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dramatiq.broker import Consumer as StockConsumer
 from dramatiq.broker import MessageProxy
 
-from callboard.broker.transport import Delivery, Lane
+from callboard.broker.delivery import Delivery, Lane
 from callboard.outcome import Acknowledge, GiveBack
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from callboard.broker.codec import decode, encode
+from callboard.broker.delivery import Delivery
 from callboard.broker.memory_store import Entry, MemoryStore
-from callboard.broker.transport import Delivery, Transport
+from callboard.broker.transport import Transport
 from callboard.envelope import delivery_id
 from callboard.outcome import GiveBack, Resend
 from callboard.settings import Settings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from dramatiq import Message, Middleware
 
-    from callboard.broker.transport import Delayed, Depth, Lane
+    from callboard.broker.delivery import Delayed, Depth, Lane
     from callboard.outcome import Settlement
 
 __all__ = ["MemoryBroker", "MemoryStore"]

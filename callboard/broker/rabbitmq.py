@@ -44,7 +44,8 @@ from callboard.broker._rabbitmq_pauses import FRESH_SECONDS, Pauses
 from callboard.broker._rabbitmq_publisher import Letter, Publisher
 from callboard.broker._rabbitmq_topology import FIRST, Topology, band_of
 from callboard.broker.codec import encode
-from callboard.broker.transport import Depth, Transport
+from callboard.broker.delivery import Depth
+from callboard.broker.transport import Transport
 from callboard.broker.url import broker_url
 from callboard.envelope import KEY, delivery_id
 from callboard.errors import CallboardError
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from pika.channel import Channel
     from pika.frame import Method
 
-    from callboard.broker.transport import Delayed, Delivery, Lane
+    from callboard.broker.delivery import Delayed, Delivery, Lane
     from callboard.outcome import Settlement
 
 #: Seconds between looks for messages that have lain here too long.

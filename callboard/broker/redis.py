@@ -52,7 +52,8 @@ from callboard.broker import _scripts
 from callboard.broker._connect import connect, require_safe
 from callboard.broker._held import Strays
 from callboard.broker.codec import decode, encode
-from callboard.broker.transport import Delayed, Delivery, Depth, Transport
+from callboard.broker.delivery import Delayed, Delivery, Depth
+from callboard.broker.transport import Transport
 from callboard.broker.url import broker_url
 from callboard.envelope import KEY, delivery_id, ready_since
 from callboard.outcome import Acknowledge, GiveBack, Resend
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 
     from dramatiq import Message, Middleware
 
-    from callboard.broker.transport import Lane
+    from callboard.broker.delivery import Lane
     from callboard.outcome import Settlement
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dramatiq import Broker, Worker
     from dramatiq.broker import MessageProxy
 
-    from callboard.broker.transport import Delivery
+    from callboard.broker.delivery import Delivery
     from callboard.outcome import Settlement
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

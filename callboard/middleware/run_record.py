@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from dramatiq import Broker, Message, Worker
     from dramatiq.broker import MessageProxy
 
-    from callboard.broker.transport import Delivery
+    from callboard.broker.delivery import Delivery
     from callboard.ledger.facts import RunFacts
     from callboard.spec import JobSpec
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from callboard.broker import Transport, get_broker
+from callboard.broker import Transport
+from callboard.compose import get_broker
 from callboard.errors import DeclarationError
 from callboard.ledger.database import dispose, transaction
 from callboard.loading import load_actors

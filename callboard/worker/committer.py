@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from callboard.broker.consumer import Proxy
-    from callboard.broker.transport import Delivery, Transport
+    from callboard.broker.delivery import Delivery
+    from callboard.broker.transport import Transport
     from callboard.ledger.facts import Ending
     from callboard.middleware import RunRecord
     from callboard.outcome import Settlement

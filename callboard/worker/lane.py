@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from callboard.broker.transport import Delivery
+    from callboard.broker.delivery import Delivery
 
 # What lies ready here should be taken within this long at the pace of the last jobs; more is left to other workers.
 _AHEAD_SECONDS = 0.02

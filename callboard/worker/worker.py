@@ -18,7 +18,7 @@ from dramatiq.errors import ActorNotFound, ConnectionClosed
 from dramatiq.middleware import SkipMessage
 
 from callboard.broker.consumer import Proxy
-from callboard.broker.transport import Lane
+from callboard.broker.delivery import Lane
 from callboard.errors import DeclarationError
 from callboard.middleware import RunRecord
 from callboard.outcome import GiveBack
@@ -28,7 +28,8 @@ from callboard.worker.lane import LanePool
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from callboard.broker.transport import Delivery, Transport
+    from callboard.broker.delivery import Delivery
+    from callboard.broker.transport import Transport
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -226,4 +227,4 @@ def _record_of(broker: Transport) -> RunRecord:
     for middleware in broker.middleware:
         if isinstance(middleware, RunRecord):
             return middleware
-    raise DeclarationError("The broker lacks Callboard's middleware: build it with callboard.broker.make_broker().")
+    raise DeclarationError("The broker lacks Callboard's middleware: build it with callboard.make_broker().")

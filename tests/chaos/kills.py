@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from dramatiq import Message
 
-from callboard.broker import RedisBroker, make_broker
+from callboard.broker import RedisBroker
+from callboard.compose import make_broker
 from callboard.embedded import EmbeddedServers
 from callboard.ledger import migrate
 from tests.chaos.fleet import Fleet

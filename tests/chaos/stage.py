@@ -245,7 +245,7 @@ class Stage:
         return sum(depth.claimed for depth in self._depths())
 
     def _depths(self) -> list[Depth]:
-        from callboard.broker import make_broker
+        from callboard.compose import make_broker
 
         broker = make_broker(self.direct_broker, namespace="callboard")
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from callboard.broker import make_broker
+from callboard.compose import make_broker
 from tests.chaos.fleet import Fleet
 from tests.chaos.kills import kill_workers, send
 from tests.support import eventually

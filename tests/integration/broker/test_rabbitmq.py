@@ -18,8 +18,8 @@ from dramatiq.errors import ConnectionClosed
 
 from callboard.broker._rabbitmq_inbox import STALE_SECONDS
 from callboard.broker._rabbitmq_topology import LEVELS, QUANTUM_MS, Topology
+from callboard.broker.delivery import Delivery, Lane
 from callboard.broker.rabbitmq import RabbitBroker, Unsupported
-from callboard.broker.transport import Delivery, Lane
 from callboard.envelope import delivery_id
 from callboard.outcome import Acknowledge, GiveBack, Resend, Settlement
 from tests.rabbitmq import RabbitServer, rabbitmq  # noqa: F401 - a fixture
@@ -448,7 +448,7 @@ def test_a_deleted_queue_is_declared_again(broker: RabbitBroker, rabbitmq: Rabbi
 _HOLDER = """
 import sys
 from callboard.broker.rabbitmq import RabbitBroker
-from callboard.broker.transport import Lane
+from callboard.broker.delivery import Lane
 broker = RabbitBroker(url=sys.argv[1], middleware=[], namespace=sys.argv[2])
 print(len(broker.fetch([Lane(("default",), 1)], 10.0)), flush=True)
 sys.stdin.read()

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from callboard import get_broker
-from callboard.broker import Lane, RedisBroker, Transport, make_broker
+from callboard.broker import Lane, RedisBroker, Transport
 from callboard.broker.memory import MemoryBroker
+from callboard.compose import make_broker
 from callboard.exits import Exit
 from callboard.job import get_job
 from callboard.ledger.database import transaction

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
 from callboard import ArgumentsError, DuplicateRun, current_run, job, outbox
-from callboard.broker import make_broker
+from callboard.compose import make_broker
 from callboard.ledger.database import get_engine
 from scheduler.reconciler import Reconciler
 from tests.board import Board

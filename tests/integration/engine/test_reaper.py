@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from callboard import transaction
-from callboard.broker import make_broker
 from callboard.broker.memory import MemoryBroker
+from callboard.compose import make_broker
 from callboard.ledger import runs, workers
 from callboard.ledger.database import get_engine
 from scheduler.reaper import Reaper

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from callboard import job, transaction
-from callboard.broker import make_broker
 from callboard.broker.memory import MemoryBroker
+from callboard.compose import make_broker
 from callboard.dispatch import insert, message_for
 from callboard.envelope import KEY
 from callboard.ledger.database import get_engine

@@ -8,7 +8,8 @@ import dramatiq.broker
 import pytest
 
 from callboard import job
-from callboard.broker import Lane, RedisBroker, make_broker
+from callboard.broker import Lane, RedisBroker
+from callboard.compose import make_broker
 from callboard.outcome import Acknowledge
 from callboard.state import snapshot
 from observability.snapshot import BROKER, POSTGRES, QueueFacts
