@@ -137,7 +137,7 @@ def _encoded(ending: Ending, now: float, clock: int) -> bytes:
 
 def temporary(own: Connection) -> Write:
     """COPY as text into a temporary table, then `insert ... select ... on conflict`."""
-    own.execute("create temporary table given (like board.runs including defaults) on commit delete rows")
+    own.execute("create temporary table if not exists given (like board.runs including defaults) on commit delete rows")
 
     def write(endings: Sequence[Ending]) -> None:
         now, clock = time.monotonic(), datetime.now(UTC)

@@ -11,6 +11,7 @@ CallboardError
 +-- DuplicateRun             the job is already pending or running for that scope (also Dramatiq's MiddlewareError)
 +-- LedgerUnavailable        Postgres cannot be reached, so nothing can be promised (also a MiddlewareError)
 +-- UnsafeBroker             the broker's server would lose or evict messages
++-- Unsupported              this broker cannot do that
 +-- NotFound                 no job, run or dead letter of that name or id
 +-- ReplayRefused            the dead letter was replayed or discarded before
 """
@@ -93,6 +94,10 @@ class LedgerUnavailable(CallboardError, MiddlewareError):  # noqa: N818 - a stat
 
 class UnsafeBroker(CallboardError):  # noqa: N818 - what it is
     """The broker's server does not keep what it takes; the message names the setting to change."""
+
+
+class Unsupported(CallboardError):  # noqa: N818 - what it is
+    """This broker cannot do that; the message says what can be done instead."""
 
 
 class NotFound(CallboardError):  # noqa: N818 - the outcome's usual name

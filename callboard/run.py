@@ -22,7 +22,7 @@ def new_correlation_id() -> str:
     return f"job-{uuid4()}"
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class Run:
     """One execution of a job, as its function sees it. Thread-safe: a job may report from threads of its own.
 

@@ -18,6 +18,7 @@ from callboard.embedded import EmbeddedServers, Endpoints
 from callboard.embedded._endpoints import connect
 from callboard.ledger import migrate
 from tests.board import Board, open_board
+from tests.rabbitmq import rabbitmq  # noqa: F401 - a fixture
 from tests.support import child_processes, eventually, non_daemon_threads
 
 if TYPE_CHECKING:

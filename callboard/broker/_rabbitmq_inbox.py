@@ -254,7 +254,9 @@ class Inbox:
             return list(self._out.values())
 
     def mine(self, delivery: Delivery) -> TaggedDelivery | None:
-        """The delivery, if it came through this inbox and was not settled."""
+        """The delivery, if it came through this inbox, which is still open, and was not settled."""
+        if self.session.reason is not None:
+            return None  # the server has given it to others already
         if isinstance(delivery, TaggedDelivery) and delivery.inbox is self and delivery.tag in self._out:
             return delivery
         return None

@@ -116,9 +116,10 @@ def decode(body: bytes, queue: str) -> tuple[Message[Any] | None, str]:
         else:
             fields = orjson.loads(body)
             message = _message(fields)
-        return message, _defect(fields, queue)
+        defect = _defect(fields, queue)
     except (ValueError, TypeError, KeyError, AttributeError, DecodeError, DeclarationError, RecursionError) as error:
         return None, f"the body is no message: {type(error).__name__}: {error}"[:300]
+    return (None, defect) if defect else (message, "")
 
 
 def _message(fields: Any) -> Message[Any]:  # noqa: ANN401 - whatever JSON holds

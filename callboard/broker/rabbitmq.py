@@ -48,7 +48,7 @@ from callboard.broker.delivery import Depth
 from callboard.broker.transport import Transport
 from callboard.broker.url import broker_url
 from callboard.envelope import KEY, delivery_id
-from callboard.errors import CallboardError
+from callboard.errors import Unsupported
 from callboard.outcome import GiveBack, Resend
 from callboard.settings import get_settings
 
@@ -66,10 +66,6 @@ if TYPE_CHECKING:
 
 #: Seconds between looks for messages that have lain here too long.
 _PULSE_SECONDS: Final = 0.5
-
-
-class Unsupported(CallboardError):  # noqa: N818 - what it is
-    """This broker cannot do that, and the message says what can be done instead."""
 
 
 class _Parts(NamedTuple):

@@ -238,14 +238,15 @@ class RedisBroker(Transport):
         return None if rung is None else cast("bytes", rung[0])
 
     def interrupt(self) -> None:
-        """Ring this process's own bell, if somebody here waits for one."""
-        if self._waiting:
+        """Ring this process's own bell, once for each of us who waits for one."""
+        waiting = self._waiting
+        if waiting:
             with _connected():
-                self.client.rpush(self._own_bell, "1")
+                self.client.rpush(self._own_bell, *["1"] * waiting)
 
     def settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> None:
         """Settle deliveries; see `Transport.settle`."""
-        for start in range(0, len(batch), _CHUNK):
+        for start in reversed(range(0, len(batch), _CHUNK)):  # what goes back to the front keeps its order
             self._run("settle", [self.broker_id, *self._decisions(batch[start : start + _CHUNK])])
 
     def _decisions(self, batch: Sequence[tuple[Delivery, Settlement]]) -> Iterator[Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +10,6 @@ from dramatiq.errors import DecodeError
 from callboard import get_settings
 from tests.conformance.rigs import MemoryRig, RedisRig, Rig
 from tests.conformance.stock import Lacking, StockRig
-from tests.support import missing
-
-with suppress(ImportError):  # without its client there is no RabbitMQ to test
-    from tests.rabbitmq import rabbitmq  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,8 +33,6 @@ def make_rig(request: pytest.FixtureRequest) -> Callable[[], Rig]:
 
 
 def _rabbit(request: pytest.FixtureRequest) -> Callable[[], Rig]:
-    if find_spec("pika") is None:
-        missing("pika, the client of RabbitMQ")
     from tests.conformance.rabbit import RabbitRig
 
     url: str = request.getfixturevalue("rabbitmq").url

@@ -19,10 +19,11 @@ from dramatiq.errors import ConnectionClosed
 from callboard.broker._rabbitmq_inbox import STALE_SECONDS
 from callboard.broker._rabbitmq_topology import LEVELS, QUANTUM_MS, Topology
 from callboard.broker.delivery import Delivery, Lane
-from callboard.broker.rabbitmq import RabbitBroker, Unsupported
+from callboard.broker.rabbitmq import RabbitBroker
+from callboard.errors import Unsupported
 from callboard.envelope import delivery_id
 from callboard.outcome import Acknowledge, GiveBack, Resend, Settlement
-from tests.rabbitmq import RabbitServer, rabbitmq  # noqa: F401 - a fixture
+from tests.rabbitmq import RabbitServer
 from tests.support import eventually
 
 if TYPE_CHECKING:

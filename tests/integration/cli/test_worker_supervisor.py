@@ -98,7 +98,6 @@ def test_a_stuck_job_is_ended_by_force_its_neighbours_complete_and_the_sibling_i
     board: Board, service: Start, way: str
 ) -> None:
     supervisor = service("worker", "--processes", "2", "--threads", "12")
-    service("scheduler")
     pids = living(2)
     patients = neighbours_in_both(board)
     (run_id,) = send("stuck", (way,))
@@ -130,7 +129,6 @@ def test_a_job_that_holds_the_gil_beyond_its_lease_is_ended_long_before_its_limi
 ) -> None:
     monkeypatch.setenv("CALLBOARD_MAX_CRASHES", "1")
     service("worker", "--processes", "1", "--threads", "2")
-    service("scheduler")
     send("greedy", ())
     ((victim, began),) = eventually(lambda: signed(board, "greedy"), 20)
     eventually(lambda: not alive(victim), 20, what="the end of the frozen process")
@@ -142,7 +140,6 @@ def test_a_job_that_holds_the_gil_beyond_its_lease_is_ended_long_before_its_limi
 
 def test_a_job_that_hangs_each_time_is_given_up_after_its_retries(board: Board, service: Start) -> None:
     service("worker", "--processes", "1", "--threads", "2")
-    service("scheduler")
     (run_id,) = send("stuck_again", ())
     row = ended(run_id, "failed")
     assert row["attempt"] == 2

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,15 @@ def test_a_connection_that_stays_open_hands_over_when_it_goes_on(
         outbox.send(connection, confirm, 2)
         connection.commit()
     assert ready(board) == 2
+
+
+def test_a_pool_without_a_connection_to_spare_holds_nothing_up(board: Board, confirm: Job[[int], None]) -> None:
+    with ExitStack() as held:
+        while get_engine().pool.checkedout() < board.settings.worker_threads + 3:  # type: ignore[attr-defined]  # QueuePool's
+            held.enter_context(get_engine().connect())
+        with get_engine().begin() as last:
+            outbox.send(last, confirm, 1)
+        assert ready(board) == 1
 
 
 def test_a_scoped_session_will_do(board: Board, engine: Engine, confirm: Job[[int], None]) -> None:
