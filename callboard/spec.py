@@ -86,7 +86,8 @@ class JobSpec:
     @cached_property
     def is_light(self) -> bool:
         """True if nothing has to be asked of the ledger before a first attempt may start."""
-        return not (self.is_durable or self.is_single or self.concurrency is not None or self.rate is not None)
+        asks = self.is_durable or self.is_single or self.concurrency is not None or self.rate is not None
+        return not (asks or self.on_crash == "fail")  # the reaper fails what has a row
 
     @property
     def doc(self) -> str:

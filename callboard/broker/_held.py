@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
 
-# Every so many pulses the lists are compared even if the counts agree.
-_EVERY = 5
-
-
 class Strays:
     """Finds them by two looks: unknown at both, with no fetch under way since the first: a reply was lost."""
 
@@ -22,7 +18,6 @@ class Strays:
         self._calls: set[int] = set()
         self._serial = 0
         self._before: set[str] = set()
-        self._looks = 0
         self._called_before: set[int] = set()
 
     @contextmanager
@@ -45,13 +40,12 @@ class Strays:
         held: Callable[[], dict[str, str]],
         give_back: Callable[[Mapping[str, str]], None],
     ) -> None:
-        """One look; `held` is asked if `count`, what the server counts, is more than what is known, and now and then.
+        """One look; `held` is asked unless `count`, what the server counts, is 0.
 
-        For what we know may have been taken over while we were frozen, and then hide a stray in the count.
+        To compare the counts would not do: what we know may have been taken over while we were frozen.
         """
-        self._looks += 1
-        looking = count > len(known) or bool(self._before) or (count > 0 and self._looks % _EVERY == 0)
-        if not looking:
+        if not count:
+            self._before = set()
             return
         on_server, ours = held(), set(known)
         unknown = set(on_server) - ours

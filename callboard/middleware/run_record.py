@@ -125,6 +125,8 @@ class RunRecord(Middleware):
             self._pulse = None
         if self._heart is not None:
             self._heart.stop()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def before_enqueue(self, broker: Broker, message: Message[Any], delay: int) -> None:  # noqa: ARG002 - hook
         """Write the pending run of a durable job before its message leaves.
@@ -291,14 +293,13 @@ def conclude(message: MessageProxy, *, kept: bool | None) -> Settlement | None:
     ending = execution.ending
     milliseconds = round(ending.seconds * 1000)
     finished(execution.facts, ending.outcome, run=execution.run, milliseconds=milliseconds, fenced=not kept)
-    match ending.outcome:
-        case Retry(_, delay) if kept:
-            return Resend(delay)
-        case Interrupted() if kept:
-            message.options[KEY]["begun"] = True  # the next start asks the ledger, which knows of this one
-            return Resend(0)
-        case _:
-            return Acknowledge()
+    if isinstance(ending.outcome, Retry) and kept:
+        return Resend(ending.outcome.delay)
+    if kept and not isinstance(ending.outcome, Interrupted):
+        return Acknowledge()
+    # Given back; or the run was taken from us, and nobody may have its message: whoever gets it asks the ledger first.
+    message.options[KEY]["begun"] = True
+    return Resend(0)
 
 
 def _skipped(execution: Execution, *, failed: bool) -> Outcome:

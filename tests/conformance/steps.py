@@ -6,6 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from dramatiq.errors import ConnectionClosed
+
 from callboard.broker import Delivery, Lane, Transport
 from callboard.outcome import Acknowledge, GiveBack, Resend
 from tests.support import eventually
@@ -15,8 +17,12 @@ if TYPE_CHECKING:
 
 
 def take(worker: Transport, room: int = 10, *queues: str, timeout: float = 0.0) -> list[Delivery]:
-    """One fetch of one lane, of queue `q` unless said otherwise."""
-    return worker.fetch([Lane(queues or ("q",), room)], timeout)
+    """One fetch of one lane, of queue `q` unless said otherwise; a cut connection is told of once, and then remade."""
+    lanes = [Lane(queues or ("q",), room)]
+    try:
+        return worker.fetch(lanes, timeout)
+    except ConnectionClosed:
+        return worker.fetch(lanes, timeout)
 
 
 def collect(worker: Transport, wanted: int, *queues: str) -> list[Delivery]:
