@@ -10,6 +10,7 @@ from rich.text import Text
 from callboard.ledger import failures, listing
 from callboard.ledger.database import transaction
 from cli import _times, runs
+from cli._ids import short
 from cli._output import Column, Row, console, counts, pick, state, table
 
 if TYPE_CHECKING:
@@ -100,15 +101,15 @@ def _print_failures(out: Console, failed: Sequence[Row], moment: datetime) -> No
 
 
 def _next_steps(run: Row) -> Iterator[str]:
-    short = str(run["id"])[:8]
+    shown = short(run["id"])
     if run["state"] == "failed":
         yield f"callboard dead-letters list --job {run['job']} shows its dead letter, which can be replayed."
     if run["state"] in ("pending", "running"):
-        yield f"callboard cancel {short} ends it."
+        yield f"callboard cancel {shown} ends it."
 
 
 _CHILDREN = (
-    Column("run", lambda run: str(run["id"])[:8], keep=True),
+    Column("run", lambda run: short(run["id"]), keep=True),
     Column("job", lambda run: run["job"]),
     Column("state", lambda run: state(run["state"])),
 )

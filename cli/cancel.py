@@ -7,6 +7,7 @@ import typer
 from callboard.cancel import cancel as cancel_run
 from callboard.ledger import listing
 from callboard.ledger.database import transaction
+from cli._ids import short
 from cli._options import application, operator
 from cli._output import say
 
@@ -20,8 +21,8 @@ def cancel(
     """Cancel a run."""
     with transaction() as connection:
         found = listing.run(connection, run)
-    name = f"{found['job']} {str(found['id'])[:8]}"
+    name = f"{found['job']} {short(found['id'])}"
     if cancel_run(found["id"], by=operator()) == "cancelled":
         say(f"{name} is cancelled; it had not started.")
     else:
-        say(f"{name} is asked to stop: `callboard run show {str(found['id'])[:8]}` says when it has.")
+        say(f"{name} is asked to stop: `callboard run show {short(found['id'])}` says when it has.")

@@ -10,6 +10,7 @@ from callboard.exits import Exit
 from callboard.settings import get_settings
 from callboard.standalone import describe, exit_code, run_standalone
 from cli import _samples
+from cli._ids import short
 from cli._options import Args, application
 from cli._output import print_json, say
 from cli._run_page import page, row_of
@@ -46,7 +47,7 @@ def job(name: Annotated[str, typer.Argument(metavar="JOB", help="Name of the job
     result = run_standalone(name, arg or ())
     say(describe(name, result))
     if exit_code(result.outcome) is Exit.FAILED:
-        say(f"callboard run show {str(result.run_id)[:8]} tells more.", stderr=True)
+        say(f"callboard run show {short(result.run_id)} tells more.", stderr=True)
     raise typer.Exit(exit_code(result.outcome))
 
 

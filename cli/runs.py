@@ -8,6 +8,7 @@ from callboard.ledger import listing
 from callboard.ledger.database import transaction
 from callboard.ledger.tables import STATES
 from cli import _times
+from cli._ids import short
 from cli._options import AsJson, Limit, age, application, usage
 from cli._output import Cell, Column, Row, counts, pick, show, state
 
@@ -134,7 +135,7 @@ def progress_of(progress: Row) -> str:
 
 
 COLUMNS = (
-    Column("run", lambda run: str(run["id"])[:8], keep=True),
+    Column("run", lambda run: short(run["id"]), keep=True),
     Column("job", lambda run: run["job"]),
     Column("state", lambda run: state(run["state"]), keep=True),
     Column("when", _started, keep=True),

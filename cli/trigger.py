@@ -16,6 +16,7 @@ from callboard.job import get_job
 from callboard.ledger.facts import RunFacts
 from callboard.loading import load_actors
 from callboard.settings import get_settings
+from cli._ids import short
 from cli._options import Args, application, operator, usage
 from cli._output import say
 from cli._watch import watch
@@ -38,9 +39,9 @@ def trigger(
     """Ask the workers to run a job now."""
     load_actors(get_settings())
     facts = _ask(name, parse_arguments(arg or ()), tuple(_address(text) for text in notify or ()))
-    short = str(facts.id)[:8]
+    shown = short(facts.id)
     if not wait:
-        say(f"{name} is asked for: callboard run show {short}")
+        say(f"{name} is asked for: callboard run show {shown}")
         return
     ended = _wait(facts.id)
     raise typer.Exit(_CODES.get(ended["state"], Exit.FAILED))
@@ -56,7 +57,7 @@ def _ask(name: str, arguments: dict[str, Any], notify: tuple[str, ...]) -> RunFa
     try:
         return ask_for(get_job(name), kwargs=arguments, by=operator(), notify=notify)
     except DuplicateRun as error:
-        say(f"callboard run show {str(error.existing)[:8]} shows the run that is already there.", stderr=True)
+        say(f"callboard run show {short(error.existing)} shows the run that is already there.", stderr=True)
         raise
     except (RedisError, BrokerConnectionError):
         say("The run is in the ledger; the scheduler hands it to the broker once that is back.", stderr=True)
@@ -69,5 +70,5 @@ def _wait(run_id: UUID) -> dict[str, Any]:
         return watch(run_id)
     except KeyboardInterrupt:
         say(f"\nNot waiting any longer, after {time.monotonic() - began:.0f} s; the run goes on: "
-            f"callboard run show {str(run_id)[:8]}, or callboard cancel {str(run_id)[:8]}", stderr=True)  # fmt: skip
+            f"callboard run show {short(run_id)}, or callboard cancel {short(run_id)}", stderr=True)  # fmt: skip
         raise

@@ -11,6 +11,7 @@ from callboard.loading import load_actors
 from callboard.replay import ReplayEvent, replay_many
 from callboard.replay import replay as replay_one
 from callboard.settings import get_settings
+from cli._ids import short
 from cli._options import AsJson, operator
 from cli._output import print_json, say
 from cli.dead_letters._select import (
@@ -59,7 +60,7 @@ def replay(  # noqa: PLR0913 - the command's options
     load_actors(get_settings())
     if len(letters) == 1 and not canary and not as_json:
         facts = replay_one(letters[0], by=operator())
-        say(f"Letter {letters[0]} runs again: callboard run show {str(facts.id)[:8]}")
+        say(f"Letter {letters[0]} runs again: callboard run show {short(facts.id)}")
     else:
         _bulk(which, letters, rate=rate, canary=canary, as_json=as_json)
 

@@ -15,6 +15,7 @@ from callboard.envelope import facts_of
 from callboard.errors import NotFound
 from callboard.spec import spec_of
 from cli import _times
+from cli._ids import short
 from cli._options import AsJson, Limit, operator, usage
 from cli._output import Column, print_json, say, show
 from cli.queues._known import QueueName, require, transport
@@ -84,7 +85,7 @@ def _cancel(delivery: str) -> str:
         done = cancel(run_id, by=operator())
     except (ValueError, NotFound):
         return "the ledger had no open run of it."
-    return f"run {str(run_id)[:8]} is {'cancelled' if done == 'cancelled' else 'asked to stop'}."
+    return f"run {short(run_id)} is {'cancelled' if done == 'cancelled' else 'asked to stop'}."
 
 
 _COLUMNS = (

@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.text import Text
 
 from cli import _times, runs
+from cli._ids import short
 from cli._output import Column, Row, state, table
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _notes(board: Board, news: News) -> list[Text]:
 
 
 def _last_lines(board: Board, news: News) -> list[Text]:
-    newest = next((str(run["id"])[:8] for run in news.finished), "ID")
+    newest = next((short(run["id"]) for run in news.finished), "ID")
     steps = f"try: callboard runs | callboard run show {newest} | callboard schedules --next"
     lines = [Text(steps), Text(f"metrics: {board.metrics_url}   Ctrl-C stops everything", style="dim")]
     for line in lines:

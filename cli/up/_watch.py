@@ -9,6 +9,7 @@ import structlog
 from rich.live import Live
 
 from cli import _times, runs
+from cli._ids import short
 from cli._options import operator
 from cli._output import console, say
 from cli.up._first_runs import FirstRuns
@@ -104,7 +105,7 @@ class _Teller:
                 took = runs.took(run)
                 after = "" if took is None else f" in {_times.span(took)}"
                 say(f"{_times.clock(run['finished_at'], news.moment)} {run['job']} {run['state']}{after}  "
-                    f"{runs.summary(run)}  run {str(run['id'])[:8]}")  # fmt: skip
+                    f"{runs.summary(run)}  run {short(run['id'])}")  # fmt: skip
         self._told = {run["id"] for run in news.finished}
 
     def _greet(self, news: News, ready_after: float) -> None:

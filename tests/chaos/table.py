@@ -18,9 +18,11 @@ _BEGIN, _END = "<!-- begin: measured -->", "<!-- end: measured -->"
 STOCK = {
     "a1": "0 lost; recovery 551 s median, 1,457 s worst (18 trials)",
     "a1t": "0 lost; recovery 69 s median, 101 s worst (6 trials)",
+    "a1l": "not run",
     "a2": "the child lives on and takes jobs, unsupervised",
     "a3": "the supervisor ends every sibling and itself",
     "a4": "one process takes all 16, runs 8; the other idles",
+    "a5": "declared dead without being frozen (f2)",
     "b1": "0 lost, 0 twice; 2,496 of 5,000 sends fail",
     "b1a": "0 lost, 0 twice",
     "b2": "899 of 5,000 lost, 216 twice, 32 stranded",

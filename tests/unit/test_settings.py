@@ -24,7 +24,7 @@ def test_the_home_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("LEASE_SECONDS", "5", "must be at least three times heartbeat_seconds=3.0"),
+        ("LEASE_SECONDS", "5", "must be at least three times heartbeat_seconds=2.0"),
         ("WORKER_THREADS", "0", "worker_threads"),
         ("LOG_FORMAT", "xml", "log_format"),
         ("EXPORTER_PORT", "70000", "exporter_port"),

@@ -173,7 +173,7 @@ def test_a_dropped_message_is_gone_and_its_run_cancelled(board: Board) -> None:
         run_id = str(connection.execute(text("select id from board.runs")).scalar_one())
     answer = board("queues", "drop", "slow", f"{run_id}.0", "--yes")
     assert (answer.code, answer.err) == (0, "")
-    assert f"run {run_id[:8]} is cancelled" in answer.out
+    assert f"run {run_id[:18]} is cancelled" in answer.out
     assert listed(board)["slow"]["ready"] == 0
     assert state_of(run_id) == "cancelled"
     with transaction() as connection:

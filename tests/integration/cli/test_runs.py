@@ -44,7 +44,7 @@ def test_a_run_that_fails_exits_1_and_says_where_to_look(board: Board) -> None:
     answer = board("run", "broken", "--arg", "reason=no paper")
     assert answer.code == 1
     assert "broken failed: PermanentError: no paper" in answer.out
-    assert f"callboard run show {newest(board)[:8]}" in answer.err
+    assert f"callboard run show {newest(board)[:18]}" in answer.err
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_a_duplicate_names_the_run_that_is_there_and_exits_3(board: Board) -> No
     first = board("trigger", "long")
     assert first.code == 0
     existing = newest(board)
-    assert existing[:8] in first.out
+    assert existing[:18] in first.out
     for again in (board("trigger", "long"), board("trigger", "long", "--wait"), board("run", "long")):
         assert again.code == 3
         assert existing in again.err
-    assert f"callboard run show {existing[:8]}" in board("trigger", "long").err
+    assert f"callboard run show {existing[:18]}" in board("trigger", "long").err
     assert len(json.loads(board("runs", "--json").out)) == 1
 
 
@@ -161,7 +161,7 @@ def test_waiting_shows_progress_and_a_cancelled_run_exits_6(board: Board, worker
         told = waiting.stderr.readline()
         assert told, "the command ended before it told of progress"
     assert re.match(r"long running \d+/200 step by step", told)
-    answer = board("cancel", newest(board)[:8])
+    answer = board("cancel", newest(board)[:18])
     assert "is asked to stop" in answer.out
     out, _ = waiting.communicate(timeout=20)
     assert waiting.returncode == 6
@@ -177,7 +177,7 @@ def test_ctrl_c_while_waiting_leaves_the_run_alone(board: Board, worker: Start) 
     waiting.send_signal(2)
     _, err = waiting.communicate(timeout=20)
     assert waiting.returncode == 130
-    assert f"callboard cancel {run_id[:8]}" in err
+    assert f"callboard cancel {run_id[:18]}" in err
     assert "Traceback" not in err
     (board.folder / "enough").touch()
     eventually(lambda: state_of(run_id) == "completed", 20, what="the run to go on to its end")
