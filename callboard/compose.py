@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import dramatiq.broker
@@ -10,7 +11,7 @@ from dramatiq import Broker, set_broker
 from callboard.broker import RedisBroker
 from callboard.errors import DeclarationError
 from callboard.middleware import RunRecord, stack
-from callboard.settings import get_settings
+from callboard.settings import PREFIX
 
 if TYPE_CHECKING:
     from dramatiq import Middleware
@@ -26,11 +27,12 @@ def make_broker(url: str | None = None, *, namespace: str | None = None) -> Tran
             None: from the settings.
         namespace: Prefix of all keys or queues; None: from the settings.
     """
-    return _make(url or get_settings().broker_url or "redis://", url, stack(), namespace)
+    # Not by the settings: they are checked when they are first needed, not when the first job is declared.
+    scheme = (url or os.environ.get(f"{PREFIX}BROKER_URL", "redis://")).partition("://")[0]
+    return _make(scheme, url, stack(), namespace)
 
 
-def _make(kind: str, url: str | None, middleware: list[Middleware], namespace: str | None) -> Transport:
-    scheme = kind.partition("://")[0]
+def _make(scheme: str, url: str | None, middleware: list[Middleware], namespace: str | None) -> Transport:
     if scheme in ("amqp", "amqps"):
         from callboard.broker.rabbitmq import RabbitBroker  # noqa: PLC0415 - its client is an extra
 
