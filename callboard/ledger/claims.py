@@ -17,16 +17,21 @@ if TYPE_CHECKING:
     from callboard.ledger.facts import RunFacts
     from callboard.ledger.wire import Cursor
 
-# A claim changes hands when its run already has it, when its lease is over, or when its run has ended all the same.
+# A claim changes hands when its run already has it, when its run has ended all the same, or when its lease is over and
+# its run does not run on a worker that nobody has declared dead: after an outage of ours all leases are over at first.
 _TAKE = text("""
 insert into board.claims as c (job, scope, run_id, run_created_at, lease_until)
 values (:job, :scope, :id, :created_at, now() + make_interval(secs => :lease))
 on conflict (job, scope) do update
 set run_id = excluded.run_id, run_created_at = excluded.run_created_at, claimed_at = now(),
     lease_until = excluded.lease_until
-where c.run_id = excluded.run_id or c.lease_until < now() or not exists (
+where c.run_id = excluded.run_id or not exists (
     select from board.runs r
     where r.id = c.run_id and r.created_at = c.run_created_at and r.state in ('pending', 'running'))
+or (c.lease_until < now() and not exists (
+    select from board.runs r join board.workers w on w.id = r.worker_id
+    where r.id = c.run_id and r.created_at = c.run_created_at and r.state = 'running'
+      and w.state in ('alive', 'draining')))
 returning run_id
 """)
 _HOLDER = text("select run_id from board.claims where job = :job and scope = :scope")

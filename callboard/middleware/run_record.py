@@ -29,6 +29,7 @@ from callboard.heart import Heart
 from callboard.journal import finished, started
 from callboard.ledger.database import AWAY, get_engine, transaction
 from callboard.ledger.facts import Ending, Refused, Report, Started
+from callboard.ledger.gate import Gate
 from callboard.ledger.recorder import Recorder
 from callboard.middleware._execution import Execution, execution_of
 from callboard.outcome import (
@@ -78,6 +79,7 @@ class RunRecord(Middleware):
 
     def __init__(self) -> None:
         self._recorder: Recorder | None = None
+        self._gate: Gate | None = None
         self._heart: Heart | None = None
         self._pulse: Pulse | None = None
         self._stopping = threading.Event()
@@ -104,6 +106,7 @@ class RunRecord(Middleware):
         worker_id = uuid4()
         settings = get_settings()
         self._recorder = Recorder(get_engine(), worker_id, settings)
+        self._gate = Gate(self._recorder)
         threads, host = worker.worker_threads, socket.gethostname()
         self._heart = Heart(broker, worker_id, settings, self._recorder, threads=threads, host=host)
         self._heart.start()
@@ -195,7 +198,10 @@ class RunRecord(Middleware):
         started(run, spec)
 
     def _start(self, facts: RunFacts) -> Started | Refused:
-        return self._until_recorded(lambda: self.recorder.start(facts)) or Refused("elsewhere")
+        gate = self._gate
+        if gate is None:
+            raise RuntimeError("No worker has booted in this process: RunRecord starts with the worker.")
+        return self._until_recorded(lambda: gate.start(facts)) or Refused("elsewhere")
 
     def _until_recorded(self, write: Callable[[], T]) -> T | None:
         """Repeat `write` while the ledger is away; None when the worker stops before it is back."""

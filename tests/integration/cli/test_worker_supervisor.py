@@ -82,22 +82,20 @@ def ended(run_id: str, state: str = "completed") -> dict[str, Any]:
 
 
 def neighbours_in_both(board: Board) -> dict[str, int]:
-    """Patient runs in the one and in the other of two processes: their ids, and in which."""
-    running: dict[str, int] = {}
-    for number in range(11):
-        (run_id,) = send("patient", (number,))
-        eventually(partial(signed, board, f"patient-{number}"), 20)
-        ((running[run_id], _),) = signed(board, f"patient-{number}")
-        if len(set(running.values())) == 2:
-            return running
-    raise AssertionError("one process has taken all of them: the test would show nothing")
+    """Patient runs in the one and in the other of two processes of four threads: their ids, and in which."""
+    numbers = range(5)
+    ids = send("patient", *((number,) for number in numbers))
+    eventually(lambda: all(signed(board, f"patient-{number}") for number in numbers), 20, what="all to have begun")
+    running = {run_id: signed(board, f"patient-{number}")[0][0] for run_id, number in zip(ids, numbers, strict=True)}
+    assert len(set(running.values())) == 2
+    return running
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_stuck_job_is_ended_by_force_its_neighbours_complete_and_the_sibling_is_not_touched(
     board: Board, service: Start, way: str
 ) -> None:
-    supervisor = service("worker", "--processes", "2", "--threads", "12")
+    supervisor = service("worker", "--processes", "2", "--threads", "4")
     pids = living(2)
     patients = neighbours_in_both(board)
     (run_id,) = send("stuck", (way,))
