@@ -7,7 +7,7 @@ CallboardError
 |   +-- AuthenticationError    a credential is missing or refused: given up on until a person renews it
 +-- DeclarationError         a job or one of its options is declared wrongly (also a ValueError)
 |   +-- CadenceError           a cadence is malformed, or never fires
-+-- ArgumentsError           a job was sent arguments that its function does not take (also a TypeError)
++-- ArgumentsError           a job was sent arguments that its function does not take (also a TypeError, MiddlewareError)
 +-- DuplicateRun             the job is already pending or running for that scope (also Dramatiq's MiddlewareError)
 +-- LedgerUnavailable        Postgres cannot be reached, so nothing can be promised (also a MiddlewareError)
 +-- UnsafeBroker             the broker's server would lose or evict messages
@@ -63,7 +63,7 @@ class CadenceError(DeclarationError):
     """A cadence is malformed, out of bounds, or would never fire."""
 
 
-class ArgumentsError(CallboardError, TypeError):
+class ArgumentsError(CallboardError, MiddlewareError, TypeError):
     """The arguments of a send do not fit the job's signature, or are not JSON."""
 
 

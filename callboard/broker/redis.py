@@ -278,7 +278,7 @@ class RedisBroker(Transport):
             logger.warning("broker.taken_over", messages=taken)
         if held is not None:
             self._strays.compare(held, count, self._held, self._give_back)
-        soon = min(patience / 1000, self._pulse_seconds) if suspects else self._pulse_seconds
+        soon = patience / 1000 if suspects else self._pulse_seconds  # the second look takes what the first suspected
         if taken or due == 0:
             return 0.0
         return soon if due < 0 else min(due / 1000, soon)

@@ -20,6 +20,7 @@ from dramatiq.middleware import SkipMessage
 from sqlalchemy.exc import SQLAlchemyError
 
 from callboard import dispatch
+from callboard.broker.codec import encode
 from callboard.broker.pulse import Pulse
 from callboard.broker.transport import Transport
 from callboard.envelope import KEY, delivery_id, facts_of, stamp
@@ -135,6 +136,7 @@ class RunRecord(Middleware):
         """Write the pending run of a durable job before its message leaves.
 
         Raises:
+            ArgumentsError: It is not JSON, or too large.
             DuplicateRun: The job is single, and a run is already pending or running; nothing is sent.
             LedgerUnavailable: The ledger did not take the run; nothing is sent.
         """
@@ -149,6 +151,7 @@ class RunRecord(Middleware):
         self._insert(message, spec_of(actor))
 
     def _insert(self, message: Message[Any], spec: JobSpec) -> None:
+        encode(message, limit=get_settings().message_max_bytes)  # what cannot be sent gets no run
         try:
             with transaction() as connection:
                 dispatch.insert(connection, message, spec)
@@ -198,10 +201,8 @@ class RunRecord(Middleware):
         started(run, spec)
 
     def _start(self, facts: RunFacts) -> Started | Refused:
-        gate = self._gate
-        if gate is None:
-            raise RuntimeError("No worker has booted in this process: RunRecord starts with the worker.")
-        return self._until_recorded(lambda: gate.start(facts)) or Refused("elsewhere")
+        start = self.recorder.start if self._gate is None else self._gate.start
+        return self._until_recorded(lambda: start(facts)) or Refused("elsewhere")
 
     def _until_recorded(self, write: Callable[[], T]) -> T | None:
         """Repeat `write` while the ledger is away; None when the worker stops before it is back."""

@@ -57,7 +57,7 @@ def run_worker(settings: Settings, *, queues: Collection[str] = ()) -> None:
     load_actors(settings)
     with transaction():
         pass  # Dramatiq only logs it when a middleware cannot boot: without a ledger, end now and be started again
-    broker.depths(())  # the same for a broker that is not safe
+    broker.alive()  # the same for a broker that is not safe, or not there
     broker.emit_after("process_boot")
     lanes = plan_lanes(settings, queues or settings.queues or broker.get_declared_queues())
     worker = Worker(broker, lanes)

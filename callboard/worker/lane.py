@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # What lies ready here should be taken within this long at the pace of the last jobs; more is left to other workers.
 _AHEAD_SECONDS = 0.02
 _MOST_AHEAD = 256
+# Whose workers died so often runs alone; once is mostly bad luck, a deployment or a lack of memory.
+_SUSPECT = 2
 # Weight of the latest job in the moving average of run times.
 _WEIGHT = 0.1
 
@@ -52,7 +54,7 @@ class LanePool:
         self._wake = threading.Condition(threading.Lock())
         self._idle = 0
         self._mean = _AHEAD_SECONDS
-        self._ended = 0
+        self._ended = self._ended_before = 0
         self._running = True
         self._members = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
@@ -71,6 +73,9 @@ class LanePool:
         self.full = True  # before the threads are counted: one that becomes free now sees it, and says so
         ready = len(self._ready) + len(self._suspects)
         ahead = self._ahead
+        moved, self._ended_before = self._ended != self._ended_before, self._ended
+        if ready and not self._idle and not moved:
+            return 0  # what lies ready is to be given back rather than added to
         room = self._idle + ahead - ready
         if room <= 0 or (ready > ahead // 2 and ready >= self._idle):
             return 0
@@ -107,6 +112,9 @@ class LanePool:
                 taken.append(self._ready.popleft())
             except IndexError:
                 break
+        with self._wake:
+            taken += self._suspects
+            self._suspects.clear()
         return taken
 
     def stop(self) -> list[Delivery]:
@@ -114,8 +122,6 @@ class LanePool:
         self._running = False
         taken = self.take_back()
         with self._wake:
-            taken += self._suspects
-            self._suspects.clear()
             self._wake.notify_all()
         return taken
 
@@ -133,13 +139,14 @@ class LanePool:
             except IndexError:
                 self._wait()
                 continue
-            if delivery.crashes and not self._may_run(delivery):
+            suspect = delivery.crashes >= _SUSPECT
+            if suspect and not self._may_run(delivery):
                 continue
             began = time.monotonic()
             self._execute(delivery)
             self._mean += (time.monotonic() - began - self._mean) * _WEIGHT
             self._ended += 1
-            if delivery.crashes:
+            if suspect:
                 self._next_suspect()
             if self.full and len(ready) <= self._ahead // 2:
                 self._on_room()
@@ -154,7 +161,7 @@ class LanePool:
             self._idle -= 1
 
     def _may_run(self, suspect: Delivery) -> bool:
-        """A message that was held by a worker that died runs beside no other such one: it may be what killed it."""
+        """A message that two workers died with runs beside no other such one: it may be what killed them."""
         with self._wake:
             if self._suspect_runs:
                 self._suspects.append(suspect)

@@ -126,18 +126,27 @@ class Worker:
 
     def _fetch_once(self) -> None:
         self._room.clear()
+        waiting, began = {lane: lane.ended for lane in self._lanes if lane.waiting}, time.monotonic()
         wanted = [] if self._committer.full else [Lane(lane.queues, lane.room()) for lane in self._lanes]
         wanted = [lane for lane in wanted if lane.room > 0 and lane.queues]
-        if not wanted:
-            self._wait_for_room()
-            return
-        self._fetching_for = len(wanted)
-        found = self.broker.fetch(wanted, _FETCH_SECONDS)
-        self._fetching_for = 0
-        if found:
+        if wanted:
+            self._fetching_for = len(wanted)
+            found = self.broker.fetch(wanted, _HOARD_SECONDS if waiting else _FETCH_SECONDS)
+            self._fetching_for = 0
             self._hand_out(found)
+        else:
+            self._room.wait(_HOARD_SECONDS if waiting else None)
+        if waiting and time.monotonic() - began >= _HOARD_SECONDS:
+            self._unhoard(waiting)
+
+    def _unhoard(self, waiting: dict[LanePool, int]) -> None:
+        """Give back what still lies ready in lanes where no job has ended meanwhile."""
+        stuck = [lane for lane, ended in waiting.items() if lane.waiting and lane.ended == ended]
+        self._give_back([delivery for lane in stuck for delivery in lane.take_back()])
 
     def _hand_out(self, found: Sequence[Delivery]) -> None:
+        if not found:
+            return
         self.broker.known.update([(delivery.id, delivery) for delivery in found])
         if not self._running:
             self._give_back(found)
@@ -156,14 +165,6 @@ class Worker:
             else:
                 groups.setdefault(self._lane_of[delivery.queue], []).append(delivery)
         return groups.items()
-
-    def _wait_for_room(self) -> None:
-        """Sleep until a thread is free; what lies ready where nothing moves is given back meanwhile."""
-        before = {lane: lane.ended for lane in self._lanes if lane.waiting}
-        if self._room.wait(_HOARD_SECONDS if before else None) or self._committer.full:
-            return
-        stuck = [lane for lane, ended in before.items() if lane.waiting and lane.ended == ended]
-        self._give_back([delivery for lane in stuck for delivery in lane.take_back()])
 
     def _give_back(self, deliveries: Sequence[Delivery]) -> None:
         if not deliveries:

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- ARGV: queues. Returns for each {ready, claimed, delayed, orphaned, then the stored message at the head of each level}.
 local now, answer = clock(), {}
 local silent = redis.call('ZRANGE', ns .. ':leases', '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: queue, id. Forgets a message that waits, ready or delayed; returns 1 if it did.
 local queue, id = ARGV[1], ARGV[2]
 local stored = redis.call('HGET', key('msgs', queue), id)

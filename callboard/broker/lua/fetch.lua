@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- ARGV: worker, then for each lane: room, number of queues, the queues.
 -- Returns {ms until the next delayed message is due or -1, then (queue, id, stored, crashes) for each message}.
 local me, now = ARGV[1], clock()

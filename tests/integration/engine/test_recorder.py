@@ -199,6 +199,9 @@ def test_a_claim_that_went_to_another_run_stays_there(board: Board) -> None:
     started, other = own.start(run), facts("single", single=True)
     board.execute("update board.claims set lease_until = now() - interval '1 s'")
     with transaction() as connection:
+        assert claims.take(connection, other, lease=60) == run.id  # it still runs on a worker that nobody buried
+    board.execute("update board.workers set state = 'dead'")
+    with transaction() as connection:
         assert claims.take(connection, other, lease=60) is None
     assert own.finish_many([ending(run, started)]) == [True]
     assert board.query("select run_id from board.claims") == [(other.id,)]
