@@ -7,7 +7,7 @@ CallboardError
 |   +-- AuthenticationError    a credential is missing or refused: given up on until a person renews it
 +-- DeclarationError         a job or one of its options is declared wrongly (also a ValueError)
 |   +-- CadenceError           a cadence is malformed, or never fires
-+-- ArgumentsError           a job was sent arguments that its function does not take (also a TypeError, MiddlewareError)
++-- ArgumentsError           a job was sent arguments that do not fit it (also a TypeError and a MiddlewareError)
 +-- DuplicateRun             the job is already pending or running for that scope (also Dramatiq's MiddlewareError)
 +-- LedgerUnavailable        Postgres cannot be reached, so nothing can be promised (also a MiddlewareError)
 +-- UnsafeBroker             the broker's server would lose or evict messages

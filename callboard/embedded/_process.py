@@ -97,7 +97,7 @@ class ServerProcess:
 
 
 def _is_zombie(pid: int) -> bool:
-    """True for a killed child whose main thread has ended, though not yet all of its threads: it cannot be reaped yet."""
+    """True for a killed child whose main thread has ended and other threads not yet: it cannot be reaped so far."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

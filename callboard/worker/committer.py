@@ -66,7 +66,7 @@ class Committer:
         return len(self._items) >= BACKLOG
 
     def stop(self, timeout: float) -> None:
-        """End once all is written and settled, or after `timeout` seconds; the rest stays claimed until the lease ends."""
+        """End once all is written and settled, or after `timeout` seconds; the rest stays claimed by our lease."""
         self._running = False
         self._wake.set()
         self._thread.join(timeout)

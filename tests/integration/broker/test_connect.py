@@ -177,15 +177,31 @@ async def _end_tasks() -> None:
 def test_tls(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ],
         capture_output=True,
         check=True,
     )
     with server(tmp_path / "s", *SAFE) as plain, tls_in_front_of(plain, certificate, key) as port:
         with broker_at(f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}") as broker:
             use(broker)
-        with broker_at(f"rediss://127.0.0.1:{port}") as stranger, pytest.raises(ConnectionClosed, match="(?i)certif"):
+        with broker_at(f"rediss://127.0.0.1:{port}") as stranger, pytest.raises(ConnectionClosed, match=r"(?i)certif"):
             stranger.depths(["mail"])
 
 

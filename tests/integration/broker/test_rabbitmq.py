@@ -20,8 +20,8 @@ from callboard.broker._rabbitmq_inbox import STALE_SECONDS
 from callboard.broker._rabbitmq_topology import LEVELS, QUANTUM_MS, Topology
 from callboard.broker.delivery import Delivery, Lane
 from callboard.broker.rabbitmq import RabbitBroker
-from callboard.errors import Unsupported
 from callboard.envelope import delivery_id
+from callboard.errors import Unsupported
 from callboard.outcome import Acknowledge, GiveBack, Resend, Settlement
 from tests.rabbitmq import RabbitServer
 from tests.support import eventually
@@ -39,7 +39,7 @@ def namespace() -> str:
 
 
 @pytest.fixture
-def make_broker(rabbitmq: RabbitServer, namespace: str) -> Iterator[Callable[..., RabbitBroker]]:  # noqa: F811
+def make_broker(rabbitmq: RabbitServer, namespace: str) -> Iterator[Callable[..., RabbitBroker]]:
     """Brokers of one fleet, each as a process of its own would have it."""
     made: list[RabbitBroker] = []
 
@@ -196,7 +196,7 @@ def test_what_is_given_back_comes_before_what_waits(broker: RabbitBroker) -> Non
 
 def test_a_body_that_is_no_message_is_delivered_with_what_is_wrong(
     broker: RabbitBroker,
-    rabbitmq: RabbitServer,  # noqa: F811
+    rabbitmq: RabbitServer,
     namespace: str,
 ) -> None:
     ready(broker)
@@ -431,7 +431,7 @@ def test_the_stock_consumer_reads_a_queue(broker: RabbitBroker) -> None:
     assert eventually(lambda: broker.depths(["default"])["default"] == (0, 0, 0, 0.0, 0))
 
 
-def test_a_deleted_queue_is_declared_again(broker: RabbitBroker, rabbitmq: RabbitServer, namespace: str) -> None:  # noqa: F811
+def test_a_deleted_queue_is_declared_again(broker: RabbitBroker, rabbitmq: RabbitServer, namespace: str) -> None:
     broker.enqueue(message(1))
     settle(broker, fetch(broker))
     with closing(pika.BlockingConnection(pika.URLParameters(rabbitmq.url))) as connection:
@@ -458,7 +458,7 @@ sys.stdin.read()
 
 def test_what_a_killed_process_held_comes_again_at_once_with_its_crash_counted(
     broker: RabbitBroker,
-    rabbitmq: RabbitServer,  # noqa: F811
+    rabbitmq: RabbitServer,
     namespace: str,
 ) -> None:
     broker.enqueue(message(1))
@@ -478,7 +478,7 @@ def test_what_a_killed_process_held_comes_again_at_once_with_its_crash_counted(
     assert fetch(broker)[0].crashes == 2
 
 
-def test_a_cut_connection_is_told_once_and_then_mended(broker: RabbitBroker, rabbitmq: RabbitServer) -> None:  # noqa: F811
+def test_a_cut_connection_is_told_once_and_then_mended(broker: RabbitBroker, rabbitmq: RabbitServer) -> None:
     broker.enqueue(message(1))
     (delivery,) = fetch(broker)
     errors: list[BaseException] = []
@@ -505,7 +505,7 @@ def test_a_cut_connection_is_told_once_and_then_mended(broker: RabbitBroker, rab
 
 def test_a_killed_server_keeps_what_it_confirmed(
     tmp_path: Path,
-    rabbitmq: RabbitServer,  # noqa: F811 - says whether the program is there
+    rabbitmq: RabbitServer,
 ) -> None:
     del rabbitmq
     with closing(RabbitServer(tmp_path)) as server:
@@ -549,7 +549,7 @@ def test_a_server_that_is_not_there_is_an_error(make_broker: Callable[..., Rabbi
 
 def test_the_nodes_of_a_cluster_are_tried_in_turn(
     make_broker: Callable[..., RabbitBroker],
-    rabbitmq: RabbitServer,  # noqa: F811
+    rabbitmq: RabbitServer,
 ) -> None:
     broker = make_broker(f"amqp://127.0.0.1:1/;{rabbitmq.url}")
     with pytest.raises(ConnectionClosed):
@@ -557,7 +557,7 @@ def test_the_nodes_of_a_cluster_are_tried_in_turn(
     broker.enqueue(message(1))
 
 
-def test_tls(make_broker: Callable[..., RabbitBroker], rabbitmq: RabbitServer) -> None:  # noqa: F811
+def test_tls(make_broker: Callable[..., RabbitBroker], rabbitmq: RabbitServer) -> None:
     broker = make_broker(rabbitmq.tls_url)
     broker.enqueue(message(1))
     assert numbers(fetch(broker)) == [1]
