@@ -59,7 +59,7 @@ def run_worker(settings: Settings, *, queues: Collection[str] = ()) -> None:
         pass  # Dramatiq only logs it when a middleware cannot boot: without a ledger, end now and be started again
     broker.alive()  # the same for a broker that is not safe, or not there
     broker.emit_after("process_boot")
-    lanes = plan_lanes(settings, queues or settings.queues or broker.get_declared_queues())
+    lanes = plan_lanes(settings, _known(broker, queues or settings.queues))
     worker = Worker(broker, lanes)
     worker.start()
     gc.freeze()  # what is loaded stays: it need not be looked at again
@@ -70,6 +70,16 @@ def run_worker(settings: Settings, *, queues: Collection[str] = ()) -> None:
     broker.close()
     dispose()
     logger.info("worker.stopped", clean=clean)
+
+
+def _known(broker: Transport, queues: Collection[str]) -> Collection[str]:
+    declared = broker.get_declared_queues()
+    unknown = sorted(set(queues) - declared)
+    if unknown:
+        raise DeclarationError(
+            f"no job declares queue {', '.join(map(repr, unknown))}; declared are {', '.join(sorted(declared))}."
+        )
+    return queues or declared
 
 
 def plan_lanes(settings: Settings, queues: Collection[str]) -> list[LanePlan]:

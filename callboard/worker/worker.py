@@ -21,6 +21,7 @@ from callboard.broker.consumer import Proxy
 from callboard.broker.delivery import Lane
 from callboard.errors import DeclarationError
 from callboard.middleware import RunRecord
+from callboard.middleware.hard_limit import HardLimit
 from callboard.outcome import GiveBack
 from callboard.worker.committer import Committer
 from callboard.worker.lane import LanePool
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 
     from callboard.broker.delivery import Delivery
     from callboard.broker.transport import Transport
+    from callboard.supervisor.page import StatusPage
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _FETCH_SECONDS = 2.0
+# However full it is, the fetch thread goes round this often, which tells the supervisor that it lives.
+_ROUND_SECONDS = 5.0
 # Deliveries that nobody began, in a lane where nothing ended for so long, go back to where others can take them.
 _HOARD_SECONDS = 0.1
 _AFTER_ERROR_SECONDS = 0.5
@@ -66,6 +70,7 @@ class Worker:
         self._lane_of = {queue: lane for lane in self._lanes for queue in lane.queues}
         self._fetcher = threading.Thread(target=self._fetch_all, name="fetcher", daemon=True)
         self._fetching_for = 0
+        self._page: StatusPage | None = None
 
     def start(self) -> None:
         """Begin to work."""
@@ -73,6 +78,7 @@ class Worker:
         self._committer.start()
         for lane in self._lanes:
             lane.start()
+        self._page = next((one.page for one in self.broker.middleware if isinstance(one, HardLimit)), None)
         self._fetcher.start()
         self.broker.emit_after("worker_boot", self)
 
@@ -110,6 +116,8 @@ class Worker:
 
     def _fetch_all(self) -> None:
         while self._running:
+            if self._page is not None:
+                self._page.progress()
             try:
                 self._fetch_once()
             except ConnectionClosed as error:
@@ -130,14 +138,18 @@ class Worker:
         wanted = [] if self._committer.full else [Lane(lane.queues, lane.room()) for lane in self._lanes]
         wanted = [lane for lane in wanted if lane.room > 0 and lane.queues]
         if wanted:
-            self._fetching_for = len(wanted)
-            found = self.broker.fetch(wanted, _HOARD_SECONDS if waiting else _FETCH_SECONDS)
-            self._fetching_for = 0
-            self._hand_out(found)
+            self._hand_out(self._fetch(wanted, _HOARD_SECONDS if waiting else _FETCH_SECONDS))
         else:
-            self._room.wait(_HOARD_SECONDS if waiting else None)
+            self._room.wait(_HOARD_SECONDS if waiting else _ROUND_SECONDS)
         if waiting and time.monotonic() - began >= _HOARD_SECONDS:
             self._unhoard(waiting)
+
+    def _fetch(self, wanted: Sequence[Lane], seconds: float) -> Sequence[Delivery]:
+        self._fetching_for = len(wanted)
+        try:
+            return self.broker.fetch(wanted, seconds)
+        finally:
+            self._fetching_for = 0
 
     def _unhoard(self, waiting: dict[LanePool, int]) -> None:
         """Give back what still lies ready in lanes where no job has ended meanwhile."""
