@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BLOCK = 1000  # the increment of board.fencing_token
+BLOCK = 100_000  # the increment of board.fencing_token; a draw waits for a commit, so that it is to be rare
 NEXT = "nextval('board.fencing_token')"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from callboard.broker.delivery import Delivery
 
+#: Threads are woken for what lies ready only as far as they are needed to be done with it in this time: more would only
+#: pass the interpreter's lock around. Where nothing has ended for so long, the rest are woken too.
+NUDGE_SECONDS = 0.002
 # What lies ready here should be taken within this long at the pace of the last jobs; more is left to other workers.
 _AHEAD_SECONDS = 0.02
 _MOST_AHEAD = 256
@@ -54,7 +58,8 @@ class LanePool:
         self._wake = threading.Condition(threading.Lock())
         self._idle = 0
         self._mean = _AHEAD_SECONDS
-        self._ended = self._ended_before = 0
+        self._ended = self._ended_before = self._seen = 0
+        self._seen_at = 0.0
         self._running = True
         self._members = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
@@ -89,19 +94,33 @@ class LanePool:
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Hand deliveries to the threads."""
         self._ready.extend(deliveries)
-        if self._idle:
+        idle = self._idle
+        wanted = math.ceil(len(self._ready) * self._mean / NUDGE_SECONDS)
+        missing = min(max(wanted, 1) - (self.threads - idle), idle)
+        if missing > 0:
             with self._wake:
-                self._wake.notify(len(deliveries))
+                self._wake.notify(missing)
+
+    @property
+    def idle(self) -> int:
+        """Threads that have nothing to do."""
+        return self._idle
+
+    def nudge(self) -> None:
+        """Wake whoever is idle: a job takes longer than such jobs did, and others must not wait behind it."""
+        with self._wake:
+            self._wake.notify(len(self._ready))
+
+    def stalled_for(self, now: float) -> float:
+        """Seconds for which deliveries have lain here and none has ended; asked again and again."""
+        if self._ended != self._seen or not self.waiting:
+            self._seen, self._seen_at = self._ended, now
+        return now - self._seen_at
 
     @property
     def waiting(self) -> int:
         """Deliveries that no thread has begun."""
         return len(self._ready) + len(self._suspects)
-
-    @property
-    def ended(self) -> int:
-        """Deliveries done so far."""
-        return self._ended
 
     def take_back(self) -> list[Delivery]:
         """Everything that no thread has begun; the lane has it no more, and expects long jobs from now on."""

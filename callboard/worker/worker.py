@@ -24,7 +24,7 @@ from callboard.middleware import RunRecord
 from callboard.middleware.hard_limit import HardLimit
 from callboard.outcome import GiveBack
 from callboard.worker.committer import Committer
-from callboard.worker.lane import LanePool
+from callboard.worker.lane import NUDGE_SECONDS, LanePool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -134,15 +134,25 @@ class Worker:
 
     def _fetch_once(self) -> None:
         self._room.clear()
-        waiting, began = {lane: lane.ended for lane in self._lanes if lane.waiting}, time.monotonic()
         wanted = [] if self._committer.full else [Lane(lane.queues, lane.room()) for lane in self._lanes]
         wanted = [lane for lane in wanted if lane.room > 0 and lane.queues]
-        if wanted:
+        undecided = any(lane.waiting and lane.idle for lane in self._lanes)
+        waiting = any(lane.waiting for lane in self._lanes)
+        if wanted and not undecided:
             self._hand_out(self._fetch(wanted, _HOARD_SECONDS if waiting else _FETCH_SECONDS))
-        else:
-            self._room.wait(_HOARD_SECONDS if waiting else _ROUND_SECONDS)
-        if waiting and time.monotonic() - began >= _HOARD_SECONDS:
-            self._unhoard(waiting)
+        elif not wanted or not self._hand_out(self._fetch(wanted, 0.0)):
+            self._room.wait(NUDGE_SECONDS if undecided else _HOARD_SECONDS if waiting else _ROUND_SECONDS)
+        self._look_after_lanes()
+
+    def _look_after_lanes(self) -> None:
+        """Where deliveries lie ready and none ends: wake idle threads at once, and give them back if there are none."""
+        now = time.monotonic()
+        for lane in self._lanes:
+            stalled = lane.stalled_for(now)
+            if lane.idle and stalled >= NUDGE_SECONDS:
+                lane.nudge()
+            elif stalled >= _HOARD_SECONDS:
+                self._give_back(lane.take_back())
 
     def _fetch(self, wanted: Sequence[Lane], seconds: float) -> Sequence[Delivery]:
         self._fetching_for = len(wanted)
@@ -151,22 +161,19 @@ class Worker:
         finally:
             self._fetching_for = 0
 
-    def _unhoard(self, waiting: dict[LanePool, int]) -> None:
-        """Give back what still lies ready in lanes where no job has ended meanwhile."""
-        stuck = [lane for lane, ended in waiting.items() if lane.waiting and lane.ended == ended]
-        self._give_back([delivery for lane in stuck for delivery in lane.take_back()])
-
-    def _hand_out(self, found: Sequence[Delivery]) -> None:
+    def _hand_out(self, found: Sequence[Delivery]) -> bool:
+        """Give deliveries to their lanes; False if there were none."""
         if not found:
-            return
+            return False
         self.broker.known.update([(delivery.id, delivery) for delivery in found])
         if not self._running:
             self._give_back(found)
-            return
+            return True
         for lane, deliveries in self._by_lane(found):
             lane.put(deliveries)
         if not self._running:  # it was stopped in between, after the lanes were emptied
             self._give_back([delivery for lane in self._lanes for delivery in lane.stop()])
+        return True
 
     def _by_lane(self, found: Sequence[Delivery]) -> Iterable[tuple[LanePool, list[Delivery]]]:
         groups: dict[LanePool, list[Delivery]] = {}

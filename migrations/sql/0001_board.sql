@@ -1,6 +1,6 @@
 -- The ledger. Runs are partitioned by the month they were created in; the default partition catches what no month covers.
 create schema if not exists board;
-create sequence board.fencing_token increment by 1000;
+create sequence board.fencing_token increment by 100000;
 
 CREATE TABLE board.claims (
     job TEXT NOT NULL,
