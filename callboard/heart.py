@@ -28,6 +28,8 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 # Cancel requests reach a run, and its progress reaches the ledger, within this many seconds.
 _ROUND_SECONDS = 0.5
+# The lease is renewed three times while it lasts, and no more rarely than this.
+_LONGEST_PAUSE = 5.0
 # A run without a row gets one once it has run for so long.
 _LATE_SECONDS = 0.1
 
@@ -88,7 +90,7 @@ class Heart(Loop):
             if watched:
                 self._carry(connection, watched)
         if beat_due:
-            self._next_beat = time.monotonic() + self._settings.heartbeat_seconds
+            self._next_beat = time.monotonic() + min(self._settings.lease_seconds / 3, _LONGEST_PAUSE)
 
     def _beat(self, connection: Connection, watched: list[Run]) -> None:
         lease = self._settings.lease_seconds

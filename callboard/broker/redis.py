@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 #: A fetch waits for a bell no longer than this at a time, so that a bell lost with its worker costs no more.
-_LONGEST_WAIT: Final = 2.0
+_LONGEST_WAIT: Final = 4.0
 #: Messages in one script.
 _CHUNK: Final = 1000
 _DISCONNECTED = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ReadOnlyError)

@@ -1,8 +1,8 @@
 """The committer: all attempts that ended meanwhile are written in one transaction, and then settled in one round trip.
 
 While one batch is written the next one piles up, so that batches grow with the load, and a single run is written at
-once. Under load the committer lets a few milliseconds' worth of runs come together: half the cost of a batch of twelve is
-in the two round trips. Nothing is settled before its commit; whoever is killed in between is given out again, and the
+once. Under load the committer lets a few milliseconds' worth of runs come together, since each batch costs two round
+trips. Nothing is settled before its commit; whoever is killed in between is given out again, and the
 ledger then says that the run is over.
 """
 
@@ -34,7 +34,7 @@ logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 _BATCH = 500
 # After a batch of so many the next one is given this long to grow.
-_MANY = 8
+_MANY = 2
 _LINGER_SECONDS = 0.005
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
 #: With so many ended attempts that are not written yet, nothing more is fetched.

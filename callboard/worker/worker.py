@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-_FETCH_SECONDS = 2.0
+_FETCH_SECONDS = 4.0
 # However full it is, the fetch thread goes round this often, which tells the supervisor that it lives.
 _ROUND_SECONDS = 5.0
 # Deliveries that nobody began, in a lane where nothing ended for so long, go back to where others can take them.
