@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-CODE := actors callboard cli migrations observability sandbox scheduler tests
+CODE := actors bench callboard cli migrations observability sandbox scheduler tests
 PYTHON_IS_FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$python -c '$(PYTHON_IS_FIT)' 2>/dev/null && echo $$python && break; done)
