@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dramatiq.broker
 import pytest
 import redis
 
@@ -92,9 +93,10 @@ def board(monkeypatch: pytest.MonkeyPatch, postgres_url: str, broker_url: str) -
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
-    """A test that leaves a non-daemon thread or a child process fails; wider fixtures may keep theirs."""
-    threads, children = non_daemon_threads(), child_processes()
+    """A test that leaves a thread, a child process or another global broker fails; wider fixtures may keep theirs."""
+    threads, children, broker = non_daemon_threads(), child_processes(), dramatiq.broker.global_broker
     yield
+    assert dramatiq.broker.global_broker is broker, "the test left another global broker, which has none of our jobs"
     eventually(lambda: non_daemon_threads() <= threads, 3, what="the end of every thread the test has started")
     eventually(lambda: child_processes() <= children, 3, what="the end of every process the test has started")
 

@@ -124,7 +124,9 @@ class MemoryBroker(Transport):
             return None
         if delivery.message is None:
             raise ValueError(f"delivery {delivery.id} cannot be read, so it cannot be sent again: acknowledge it.")
-        return [self._entry(delivery.message)], max(settlement.delay, 0.0)
+        entry = self._entry(delivery.message)
+        entry.crashes = delivery.crashes
+        return [entry], max(settlement.delay, 0.0)
 
     def pulse(self, held: Collection[str] | None = None) -> float:
         """Renew the lease, and more; see the contract. None: who calls does not know what is held here."""

@@ -220,7 +220,8 @@ class RabbitBroker(Transport):
             if delivery.message is None:
                 raise ValueError(f"delivery {delivery.id} cannot be read, so it cannot be sent again: acknowledge it.")
             limit = max(self._made.message_max_bytes, 2 * len(delivery.body))
-            yield self._letter(delivery.message, round(settlement.delay * 1000), limit)
+            letter = self._letter(delivery.message, round(settlement.delay * 1000), limit)
+            yield letter._replace(headers={CRASHES: delivery.crashes}) if delivery.crashes else letter
 
     def pulse(self, held: Collection[str] | None = None) -> float:  # noqa: ARG002 - no reply can be lost here
         """Give back what this process was sent and has had no room for; RabbitMQ itself watches over the connection."""

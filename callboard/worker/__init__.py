@@ -15,7 +15,8 @@ from callboard.compose import get_broker
 from callboard.errors import DeclarationError
 from callboard.ledger.database import dispose, transaction
 from callboard.loading import load_actors
-from callboard.worker.worker import LanePlan, Worker
+from callboard.worker.lane import LanePlan
+from callboard.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -6,12 +6,15 @@ import math
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from callboard.worker.quarantine import SUSPECT_CRASHES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from callboard.broker.delivery import Delivery
+    from callboard.worker.quarantine import Quarantine
 
 #: Threads are woken for what lies ready only as far as they are needed to be done with it in this time: more would only
 #: pass the interpreter's lock around. Where nothing has ended for so long, the rest are woken too.
@@ -19,10 +22,31 @@ NUDGE_SECONDS = 0.002
 # What lies ready here should be taken within this long at the pace of the last jobs; more is left to other workers.
 _AHEAD_SECONDS = 0.02
 _MOST_AHEAD = 256
-# Whose workers died so often runs alone; once is mostly bad luck, a deployment or a lack of memory.
-_SUSPECT = 2
 # Weight of the latest job in the moving average of run times.
 _WEIGHT = 0.1
+
+
+class LanePlan(NamedTuple):
+    """A lane as it is asked for; without queues it takes all that no other lane names."""
+
+    name: str
+    queues: tuple[str, ...]
+    threads: int
+
+
+class Owner(Protocol):
+    """What a lane needs of its worker."""
+
+    quarantine: Quarantine
+
+    def execute(self, delivery: Delivery) -> None:
+        """Do one delivery; never raises."""
+
+    def has_room(self) -> None:
+        """The lane can take more, and had been full."""
+
+    def refuse(self, delivery: Delivery, *, suspect: bool) -> None:
+        """Take a delivery that may not begin now; `suspect` if it is one that must run alone."""
 
 
 class LanePool:
@@ -31,30 +55,16 @@ class LanePool:
     `deque.popleft` needs no lock; the lock is only for threads that have nothing to do.
 
     Args:
-        name: For thread names.
-        queues: What the lane takes.
-        threads: How many jobs it does at once.
-        execute: Does one delivery; never raises.
-        on_room: Told when the lane can take more and had been full.
+        plan: Its name, its queues, and how many jobs it does at once.
+        owner: What the threads work for.
     """
 
-    def __init__(
-        self,
-        name: str,
-        queues: Sequence[str],
-        threads: int,
-        execute: Callable[[Delivery], None],
-        on_room: Callable[[], None],
-    ) -> None:
-        self.name = name
-        self.queues = tuple(queues)
-        self.threads = threads
+    def __init__(self, plan: LanePlan, owner: Owner) -> None:
+        self.name, self.queues, self.threads = plan
         self.full = True
-        self._execute = execute
-        self._on_room = on_room
+        self._owner = owner
+        self._execute, self._on_room, self._quarantine = owner.execute, owner.has_room, owner.quarantine
         self._ready: deque[Delivery] = deque()
-        self._suspects: deque[Delivery] = deque()
-        self._suspect_runs = False
         self._wake = threading.Condition(threading.Lock())
         self._idle = 0
         self._mean = _AHEAD_SECONDS
@@ -62,7 +72,8 @@ class LanePool:
         self._seen_at = 0.0
         self._running = True
         self._members = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._work, name=f"{plan.name}-{number}", daemon=True)
+            for number in range(plan.threads)
         ]
 
     def start(self) -> None:
@@ -76,10 +87,9 @@ class LanePool:
         Free threads, and what the lane gets through in 20 ms: a lane of long jobs fetches nothing ahead.
         """
         self.full = True  # before the threads are counted: one that becomes free now sees it, and says so
-        ready = len(self._ready) + len(self._suspects)
-        ahead = self._ahead
+        ready, ahead = len(self._ready), self._ahead
         moved, self._ended_before = self._ended != self._ended_before, self._ended
-        if ready and not self._idle and not moved:
+        if (ready and not self._idle and not moved) or self._quarantine.closed:
             return 0  # what lies ready is to be given back rather than added to
         room = self._idle + ahead - ready
         if room <= 0 or (ready > ahead // 2 and ready >= self._idle):
@@ -120,7 +130,7 @@ class LanePool:
     @property
     def waiting(self) -> int:
         """Deliveries that no thread has begun."""
-        return len(self._ready) + len(self._suspects)
+        return len(self._ready)
 
     def take_back(self) -> list[Delivery]:
         """Everything that no thread has begun; the lane has it no more, and expects long jobs from now on."""
@@ -131,9 +141,6 @@ class LanePool:
                 taken.append(self._ready.popleft())
             except IndexError:
                 break
-        with self._wake:
-            taken += self._suspects
-            self._suspects.clear()
         return taken
 
     def stop(self) -> list[Delivery]:
@@ -151,24 +158,40 @@ class LanePool:
         return not any(member.is_alive() for member in self._members)
 
     def _work(self) -> None:
-        ready = self._ready
+        ready, quarantine, me = self._ready, self._quarantine, threading.current_thread().name
+        busy = quarantine.busy
         while self._running:
             try:
                 delivery = ready.popleft()
             except IndexError:
                 self._wait()
                 continue
-            suspect = delivery.crashes >= _SUSPECT
-            if suspect and not self._may_run(delivery):
+            busy.add(me)  # before the gate is looked at, see there
+            if quarantine.closed or delivery.crashes >= SUSPECT_CRASHES:
+                busy.discard(me)
+                self._do_carefully(delivery)
                 continue
             began = time.monotonic()
             self._execute(delivery)
             self._mean += (time.monotonic() - began - self._mean) * _WEIGHT
             self._ended += 1
-            if suspect:
-                self._next_suspect()
+            busy.discard(me)
+            if quarantine.closed:
+                quarantine.ended()
             if self.full and len(ready) <= self._ahead // 2:
                 self._on_room()
+
+    def _do_carefully(self, delivery: Delivery) -> None:
+        suspect = delivery.crashes >= SUSPECT_CRASHES
+        if not (suspect and self._quarantine.enter()):
+            self._owner.refuse(delivery, suspect=suspect)
+            self._quarantine.await_open()
+            return
+        try:
+            self._execute(delivery)
+        finally:
+            self._ended += 1
+            self._quarantine.leave()
 
     def _wait(self) -> None:
         with self._wake:
@@ -178,19 +201,3 @@ class LanePool:
             while self._running and not self._ready:
                 self._wake.wait()
             self._idle -= 1
-
-    def _may_run(self, suspect: Delivery) -> bool:
-        """A message that two workers died with runs beside no other such one: it may be what killed them."""
-        with self._wake:
-            if self._suspect_runs:
-                self._suspects.append(suspect)
-                return False
-            self._suspect_runs = True
-            return True
-
-    def _next_suspect(self) -> None:
-        with self._wake:
-            self._suspect_runs = False
-            if self._suspects:
-                self._ready.appendleft(self._suspects.popleft())
-                self._wake.notify()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from dramatiq.errors import ActorNotFound, ConnectionClosed
@@ -22,16 +22,19 @@ from callboard.broker.delivery import Lane
 from callboard.errors import DeclarationError
 from callboard.middleware import RunRecord
 from callboard.middleware.hard_limit import HardLimit
-from callboard.outcome import GiveBack
+from callboard.outcome import GiveBack, Resend
 from callboard.worker.committer import Committer
 from callboard.worker.lane import NUDGE_SECONDS, LanePool
+from callboard.worker.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from callboard.broker.delivery import Delivery
     from callboard.broker.transport import Transport
+    from callboard.outcome import Settlement
     from callboard.supervisor.page import StatusPage
+    from callboard.worker.lane import LanePlan
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -41,14 +44,8 @@ _ROUND_SECONDS = 5.0
 # Deliveries that nobody began, in a lane where nothing ended for so long, go back to where others can take them.
 _HOARD_SECONDS = 0.1
 _AFTER_ERROR_SECONDS = 0.5
-
-
-class LanePlan(NamedTuple):
-    """A lane as it is asked for; without queues it takes all that no other lane names."""
-
-    name: str
-    queues: tuple[str, ...]
-    threads: int
+# A message that must run alone, and cannot now, is looked at again after so long.
+_SUSPECT_SECONDS = 1.0
 
 
 class Worker:
@@ -66,7 +63,8 @@ class Worker:
         self._room = threading.Event()
         self._running = True
         self._committer = Committer(broker, self._record, self._room.set)
-        self._lanes = [LanePool(*plan, self._execute, self._has_room) for plan in lanes]
+        self.quarantine = Quarantine(self._gate_moved)
+        self._lanes = [LanePool(plan, self) for plan in lanes]
         self._lane_of = {queue: lane for lane in self._lanes for queue in lane.queues}
         self._fetcher = threading.Thread(target=self._fetch_all, name="fetcher", daemon=True)
         self._fetching_for = 0
@@ -95,6 +93,7 @@ class Worker:
         self._running = False
         self.broker.emit_before("worker_shutdown", self)
         self._give_back([delivery for lane in self._lanes for delivery in lane.stop()])
+        self.quarantine.stop()
         self._room.set()
         self._interrupt()
         ended = [lane.join(deadline) for lane in self._lanes]
@@ -153,6 +152,7 @@ class Worker:
                 lane.nudge()
             elif stalled >= _HOARD_SECONDS:
                 self._give_back(lane.take_back())
+        self.quarantine.look(now)
 
     def _fetch(self, wanted: Sequence[Lane], seconds: float) -> Sequence[Delivery]:
         self._fetching_for = len(wanted)
@@ -166,7 +166,7 @@ class Worker:
         if not found:
             return False
         self.broker.known.update([(delivery.id, delivery) for delivery in found])
-        if not self._running:
+        if self.quarantine.closed or not self._running:
             self._give_back(found)
             return True
         for lane, deliveries in self._by_lane(found):
@@ -186,18 +186,30 @@ class Worker:
         return groups.items()
 
     def _give_back(self, deliveries: Sequence[Delivery]) -> None:
-        if not deliveries:
-            return
+        if deliveries:
+            self._settle([(delivery, GiveBack()) for delivery in deliveries])
+
+    def _settle(self, batch: Sequence[tuple[Delivery, Settlement]]) -> None:
         try:
-            self.broker.settle([(delivery, GiveBack()) for delivery in deliveries])
+            self.broker.settle(batch)
         except ConnectionClosed as error:
             logger.warning("broker.away", error=str(error).partition("\n")[0])
-        for delivery in deliveries:  # should the call have failed, the pulse finds them to be strays
+        for delivery, _ in batch:  # should the call have failed, the pulse finds them to be strays
             self.broker.known.pop(delivery.id, None)
+
+    def refuse(self, delivery: Delivery, *, suspect: bool) -> None:
+        """A delivery may not begin beside what runs here; a suspect waits until that has ended, here or elsewhere."""
+        self._settle([(delivery, Resend(_SUSPECT_SECONDS) if suspect and self._running else GiveBack())])
+
+    def _gate_moved(self) -> None:
+        if self.quarantine.closed:
+            self._give_back([delivery for lane in self._lanes for delivery in lane.take_back()])
+        self._room.set()
 
     # The job threads
 
-    def _has_room(self) -> None:
+    def has_room(self) -> None:
+        """A lane can take more, and had been full: the fetch thread shall know."""
         self._room.set()
         if 0 < self._fetching_for < len(self._lanes):
             self._interrupt()
@@ -208,7 +220,8 @@ class Worker:
         except ConnectionClosed as error:
             logger.debug("broker.away", error=str(error).partition("\n")[0])
 
-    def _execute(self, delivery: Delivery) -> None:
+    def execute(self, delivery: Delivery) -> None:
+        """Do one delivery and hand it to the committer; never raises."""
         message = Proxy(delivery, delivery.message)
         message.deferred = True
         try:

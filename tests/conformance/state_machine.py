@@ -132,10 +132,10 @@ class World(RuleBasedStateMachine):
         self._keep(new, days)
         return new
 
-    def _keep(self, new: Message[Any], days: int) -> None:
+    def _keep(self, new: Message[Any], days: int, crashes: int = 0) -> None:
         name = f"{new.message_id}.{new.options.get('retries', 0)}"
         assert name not in self.pieces
-        self.pieces[name] = Piece(new.copy(), "delayed" if days else "ready", self.now + days * DAY)
+        self.pieces[name] = Piece(new.copy(), "delayed" if days else "ready", self.now + days * DAY, crashes)
 
     @precondition(lambda self: self.pieces)
     @rule(which=_some)
@@ -212,7 +212,7 @@ class World(RuleBasedStateMachine):
         self.done.append((piece.queue, delivery.id))
         if isinstance(settlement, Resend):
             assert delivery.message is not None
-            self._keep(delivery.message, round(settlement.delay / DAY))
+            self._keep(delivery.message, round(settlement.delay / DAY), crashes=delivery.crashes)
 
     @rule(who=_some)
     def pulse(self, who: int) -> None:

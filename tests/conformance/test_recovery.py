@@ -83,13 +83,13 @@ def test_each_crash_is_counted(rig: Rig) -> None:
         rig.expire(victim)
 
 
-def test_a_new_attempt_starts_without_crashes(rig: Rig, worker: Transport, other: Transport) -> None:
+def test_a_message_that_comes_later_keeps_its_crashes(rig: Rig, worker: Transport, other: Transport) -> None:
     worker.enqueue(message(1))
     collect(worker, 1)
     rig.expire(worker)
     other.settle([resend(one, 0) for one in collect(other, 1)])
     (again,) = collect(other, 1)
-    assert again.crashes == 0
+    assert again.crashes == 1
 
 
 def test_the_old_holder_settles_in_vain(rig: Rig, worker: Transport, other: Transport) -> None:

@@ -2,7 +2,8 @@
 -- ARGV: worker, then any of
 --   'ack', queue, n, ids...            forget them
 --   'back', queue, n, ids...           to the front of their queue
---   'again', queue, id, new id, priority, body, delay in ms     forget one and enqueue another, both or neither
+--   'again', queue, id, new id, priority, body, delay in ms     forget one and enqueue another, both or neither;
+--                                                               the new one inherits the count of crashes
 -- What this worker does not hold (any more) is left alone. Returns how many were settled.
 local me, now, settled, at = ARGV[1], clock(), 0, 2
 local limited = redis.call('EXISTS', ns .. ':limits') == 1
@@ -28,8 +29,10 @@ while ARGV[at] do
   if action == 'again' then
     local owned = mine(queue, {ARGV[at + 2]})
     if owned[1] then
+      local crashes = crashed and redis.call('HGET', ns .. ':crashes', owned[1])
       forget(queue, owned)
       put(now, queue, ARGV[at + 4], ARGV[at + 3], ARGV[at + 5], tonumber(ARGV[at + 6]))
+      if crashes then redis.call('HSET', ns .. ':crashes', ARGV[at + 3], crashes) end
       ring('')
     end
     at = at + 7
