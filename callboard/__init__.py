@@ -23,6 +23,7 @@ from callboard.errors import (
 from callboard.http import http_client
 from callboard.job import Job, all_jobs, get_job, job
 from callboard.ledger.database import transaction
+from callboard.objective import Slo
 from callboard.retry import Backoff, Delays, NoRetry
 from callboard.run import Run, current_run
 from callboard.settings import Settings, get_settings
@@ -39,6 +40,7 @@ __all__ = [  # noqa: RUF022 - grouped under headings, as a reader looks for them
     "Backoff",
     "Delays",
     "NoRetry",
+    "Slo",
     # Inside a job
     "current_run",
     "Run",

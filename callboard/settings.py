@@ -31,6 +31,16 @@ def _lane(text: str) -> LaneSetting:
     return LaneSetting(found[1], tuple(queue.strip() for queue in found[3].split(",")), int(found[2]))
 
 
+def _promise(queue: str, seconds: str) -> float:
+    try:
+        promise = float(seconds)
+    except ValueError:
+        promise = 0.0
+    if not queue or not 0 < promise < float("inf"):
+        raise ValueError(f"queue promise '{queue}={seconds}' must look like 'mail=60': a queue and seconds above 0.")
+    return promise
+
+
 class Settings(BaseSettings):
     """Settings of the engine, each read from `CALLBOARD_<NAME>`; durations in seconds."""
 
@@ -68,6 +78,21 @@ class Settings(BaseSettings):
     retention_days: int = Field(90, ge=1, description="Age at which whole months of runs are dropped.")
     exporter_host: str = Field("127.0.0.1", description="Address of the exporter; loopback unless told otherwise.")
     exporter_port: int = Field(9191, ge=0, le=65535, description="Port of the exporter; 0: any free one.")
+    metrics_host: str = Field("127.0.0.1", description="Address of the metrics of workers and scheduler.")
+    worker_metrics_port: int = Field(9192, ge=0, le=65535, description="Port of `callboard worker`; 0: any free one.")
+    scheduler_metrics_port: int = Field(
+        9193, ge=0, le=65535, description="Port of `callboard scheduler`; 0: any free one."
+    )
+    metrics: bool = Field(default=True, description="Count attempts and times, and serve them.")
+    metrics_most_actors: int = Field(
+        500, ge=1, description="Jobs with series of their own; those beyond are counted under `_other`."
+    )
+    workers_expected: int = Field(0, ge=0, description="Worker processes that there should be; 0: not said.")
+    queue_max_age_seconds: float = Field(300.0, gt=0, description="A queue's promise: no message waits for longer.")
+    queue_promises: Annotated[dict[str, float], NoDecode] = Field(
+        {}, description="Promises of single queues, in seconds: `mail=60,reports=3600`."
+    )
+    canary_seconds: float = Field(60.0, ge=0, description="How often each queue's canary job is sent; 0: never.")
     log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto`: text on a terminal, else JSON.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_correlation: bool = Field(default=False, description="Append the correlation id to text lines too.")
@@ -83,6 +108,14 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_lanes(cls, value: object) -> object:
         return tuple(_lane(part) for part in value.split(";") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("queue_promises", mode="before")
+    @classmethod
+    def _parse_promises(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        return {queue.strip(): _promise(queue.strip(), seconds) for queue, _, seconds in pairs}
 
     @field_validator("home")
     @classmethod

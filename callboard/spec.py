@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from callboard.cadence import Cadence, cron
 from callboard.errors import ArgumentsError, DeclarationError
+from callboard.objective import Slo
 from callboard.retry import Backoff, Delays, NoRetry
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class JobSpec:
     owner: str = ""
     runbook: str = ""
     label: str = ""
+    slo: Slo | None = None
+    tier: Literal["page", "ticket"] = "page"
 
     def __post_init__(self) -> None:
         """Raise DeclarationError for the first option that does not fit."""
@@ -88,6 +91,13 @@ class JobSpec:
         """True if nothing has to be asked of the ledger before a first attempt may start."""
         asks = self.is_durable or self.is_single or self.concurrency is not None or self.rate is not None
         return not (asks or self.on_crash == "fail")  # the reaper fails what has a row
+
+    @cached_property
+    def slo_name(self) -> str:
+        """What its runs are counted under: `<job>` or `queue:<queue>`; empty without an objective."""
+        if self.slo is None:
+            return ""
+        return self.name if self.slo.per == "job" else f"queue:{self.queue}"
 
     @property
     def doc(self) -> str:
@@ -139,6 +149,8 @@ def _check_types(spec: JobSpec) -> None:
         _fail(
             spec, "retry", spec.retry, "is no retry policy; write Backoff(max_retries=3), Delays(60, 300) or NoRetry()."
         )
+    if spec.slo is not None and not isinstance(spec.slo, Slo):
+        _fail(spec, "slo", spec.slo, "is no objective; write Slo(objective=0.99, within=60).")
     if not isinstance(spec.priority, int):
         _fail(spec, "priority", spec.priority, "must be a whole number; lower ones go first.")
 
@@ -155,6 +167,7 @@ def _check_choices(spec: JobSpec) -> None:
         "on_crash": ("redeliver", "fail"),
         "scope": ("system", "project"),
         "log_level": ("debug", "info", "warning", "error"),
+        "tier": ("page", "ticket"),
     }
     for option, allowed in choices.items():
         if getattr(spec, option) not in allowed:
