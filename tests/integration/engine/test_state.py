@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import dramatiq.broker
 import pytest
+from dramatiq import set_broker
 
 from callboard import job
 from callboard.broker import Lane, RedisBroker
@@ -60,12 +60,12 @@ def test_a_pause_is_told_of(board: Board) -> None:
     assert facts("slow").paused is False
 
 
-@pytest.mark.usefixtures("board")
-def test_of_a_broker_that_is_away_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_broker_that_is_away_nothing_is_known(board: Board) -> None:
     away = make_broker("redis://127.0.0.1:1")
-    monkeypatch.setattr(dramatiq.broker, "global_broker", away)
+    set_broker(away)
     job("quick", queue="fast")(lambda: None)
     found = snapshot()
+    set_broker(board.broker)
     assert (found.sources[BROKER].up, found.sources[POSTGRES].up) == (False, True)
     (queue,) = found.queues
     assert (queue.ready, queue.orphaned, queue.paused) == (None, None, None)
