@@ -10,6 +10,7 @@ from dramatiq import Broker, set_broker
 
 from callboard.broker import RedisBroker
 from callboard.errors import DeclarationError
+from callboard.metering import count_enqueued
 from callboard.middleware import RunRecord, stack
 from callboard.settings import PREFIX
 
@@ -29,7 +30,9 @@ def make_broker(url: str | None = None, *, namespace: str | None = None) -> Tran
     """
     # Not by the settings: they are checked when they are first needed, not when the first job is declared.
     scheme = (url or os.environ.get(f"{PREFIX}BROKER_URL", "redis://")).partition("://")[0]
-    return _make(scheme, url, stack(), namespace)
+    broker = _make(scheme, url, stack(), namespace)
+    broker.on_enqueued = count_enqueued
+    return broker
 
 
 def _make(scheme: str, url: str | None, middleware: list[Middleware], namespace: str | None) -> Transport:

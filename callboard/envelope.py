@@ -38,6 +38,11 @@ def stamp(options: dict[str, Any], delay_ms: int | None) -> None:
         envelope["eligible_at"] = time.time() + (delay_ms or 0) / 1000
 
 
+def delay_again(options: dict[str, Any], seconds: float) -> None:
+    """Let waiting begin anew, `seconds` from now: neither an attempt nor the pause after it is waiting."""
+    options[KEY]["eligible_at"] = time.time() + seconds
+
+
 def _trace(envelope: dict[str, Any]) -> None:
     run = peek_run()
     if run is None or run.token == 0:  # a detached one is nobody's parent
@@ -79,7 +84,7 @@ def facts_of(message: Message[Any], spec: JobSpec, *, body: bytes | None = None,
         id=UUID(message.message_id),
         created_at=datetime.fromtimestamp(message.message_timestamp / 1000, UTC),
         job=message.actor_name,
-        queue=spec.queue,
+        queue=message.queue_name,
         trigger=envelope.get("trigger", "send"),
         correlation_id=envelope.get("correlation_id") or new_correlation_id(),
         scope=spec.scope_of(message.args, message.kwargs) if spec.single_per else "",

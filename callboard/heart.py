@@ -14,12 +14,14 @@ from callboard.ledger.database import get_engine
 from callboard.loops import Loop
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from uuid import UUID
 
     from dramatiq import Broker
     from sqlalchemy import Connection
 
     from callboard.ledger.recorder import Recorder
+    from callboard.metering import Metering
     from callboard.middleware._execution import Execution
     from callboard.run import Run
     from callboard.settings import Settings
@@ -43,19 +45,25 @@ class Heart(Loop):
         worker_id: UUID,
         settings: Settings,
         recorder: Recorder | None = None,
+        metering: Metering | None = None,
         *,
         threads: int,
         host: str,
+        queues: Collection[str] | None = None,
     ) -> None:
         super().__init__("heart", _ROUND_SECONDS)
         self._recorder = recorder
+        self._metering = metering
+        self._reporting: set[str] = set()
         self.worker_id = worker_id
         self._broker = broker
         self._settings = settings
         self._threads = threads
         self._host = host
+        self._queues = queues
         self._executions: dict[int, Execution] = {}
         self._saved: dict[UUID, object] = {}
+        self._counted: dict[UUID, object] = {}
         self._registered = False
         self._next_beat = 0.0
 
@@ -84,23 +92,32 @@ class Heart(Loop):
         if not watched and not beat_due:
             return
         self._begin_late(executions)
+        self._count(executions)
         with get_engine().begin() as connection:
             if beat_due:
                 self._beat(connection, watched)
             if watched:
                 self._carry(connection, watched)
+            if self._metering is not None:
+                self._metering.answer(lambda attempt: runs.has_ended(connection, *attempt))
         if beat_due:
             self._next_beat = time.monotonic() + min(self._settings.lease_seconds / 3, _LONGEST_PAUSE)
 
     def _beat(self, connection: Connection, watched: list[Run]) -> None:
         lease = self._settings.lease_seconds
-        queues = [] if self._broker is None else sorted(self._broker.get_declared_queues())
+        queues = sorted(self._worked_on())
         if not self._registered:
             self._register(connection, queues)
         elif not workers.beat(connection, self.worker_id, lease=lease, busy=len(watched), queues=queues):
             logger.warning("worker.declared_dead", worker_id=str(self.worker_id), detail="its runs went elsewhere")
             workers.revive(connection, self.worker_id, lease=lease)
         claims.renew(connection, [run.id for run in watched], lease=lease)
+
+    def _worked_on(self) -> Collection[str]:
+        """The queues that this process takes from: those it was told to, or whatever is declared by now."""
+        if self._queues is not None:
+            return self._queues
+        return () if self._broker is None else self._broker.get_declared_queues()
 
     def _register(self, connection: Connection, queues: list[str]) -> None:
         workers.register(
@@ -123,6 +140,19 @@ class Heart(Loop):
         if rows and self._recorder is not None:
             now = time.monotonic()
             self._recorder.begin_late([(one.facts, one.started, now - one.began) for one in rows])
+
+    def _count(self, executions: list[Execution]) -> None:
+        """Tell when the runs of jobs that report progress last got on; a new one does when it starts."""
+        if self._metering is None:
+            return
+        for one in executions:
+            run = one.run
+            fresh = run.latest_progress is not None and run.latest_progress != self._counted.get(run.id)
+            if fresh or (run.job in self._reporting and run.id not in self._counted):
+                self._reporting.add(run.job)
+                self._counted[run.id] = run.latest_progress
+                self._metering.progressed(run.job, time.time())
+        self._counted = {one.run.id: self._counted[one.run.id] for one in executions if one.run.id in self._counted}
 
     def _carry(self, connection: Connection, watched: list[Run]) -> None:
         asked = runs.cancelled_among(connection, [run.id for run in watched])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -31,10 +32,11 @@ _STATUS: dict[type[Outcome], str] = {
 }
 
 
-def started(run: Run, spec: JobSpec) -> None:
-    """An attempt begins."""
+def started(run: Run, spec: JobSpec, *, eligible_at: datetime | None = None) -> None:
+    """An attempt begins, which could have done so since `eligible_at`."""
     if not _gate.isEnabledFor(_LEVELS[spec.log_level]):
         return
+    now = datetime.now(UTC)
     _log(
         spec.log_level,
         "job.started",
@@ -42,9 +44,10 @@ def started(run: Run, spec: JobSpec) -> None:
         trigger=run.trigger,
         attempt=run.attempt,
         id=run.display_id,
-        started_at=datetime.now(UTC),
+        started_at=now,
         scheduled_for=run.scheduled_for,
         missed=run.missed or None,
+        wait_ms=_wait_ms(now, eligible_at),
     )
 
 
@@ -56,16 +59,40 @@ def finished(
     milliseconds: int = 0,
     fenced: bool = False,
     retries: int = 0,
+    began: float | None = None,
 ) -> None:
-    """An attempt ended, or was turned away."""
+    """An attempt ended, or was turned away; `began` is when it did by `time.monotonic()`."""
     level = "warning" if type(outcome) in _LOUD else "info"
     if not _gate.isEnabledFor(_LEVELS[level]):
         return
     fields: dict[str, Any] = {"job": facts.job, "trigger": facts.trigger, "attempt": retries + 1, "id": str(facts.id)}
+    fields |= _names(facts)
+    if began is not None:
+        ago = timedelta(seconds=time.monotonic() - began)
+        fields["wait_ms"] = _wait_ms(datetime.now(UTC) - ago, facts.eligible_at)
     if run is not None:
+        fields |= {} if run.trace is None else run.trace.fields()
         fields |= {"attempt": run.attempt, "id": run.display_id, "counts": run.counts, "notes": run.notes}
     fields |= {"duration_ms": milliseconds} | _ending(outcome, fenced=fenced)
     _log(level, "job.finished", **fields)
+
+
+def _names(facts: RunFacts) -> dict[str, Any]:
+    """What a line within a run has from its context: the end of a run is told by another thread."""
+    name = str(facts.id)
+    schedule = {"schedule": facts.job} if facts.trigger == "schedule" else {}
+    return {
+        "run_id": name,
+        "message_id": name,
+        "queue": facts.queue,
+        "correlation_id": facts.correlation_id,
+        **schedule,
+    }
+
+
+def _wait_ms(start: datetime, eligible_at: datetime | None) -> int | None:
+    """Whole milliseconds; two clocks may disagree by some, and nobody waits for less than none."""
+    return None if eligible_at is None else max(round((start - eligible_at).total_seconds() * 1000), 0)
 
 
 def _ending(outcome: Outcome | Refused, *, fenced: bool) -> dict[str, Any]:

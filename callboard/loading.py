@@ -6,6 +6,8 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
+from callboard import canary
+from callboard.compose import get_broker
 from callboard.errors import DeclarationError
 from callboard.job import all_jobs
 
@@ -19,11 +21,14 @@ if TYPE_CHECKING:
 def load_actors(settings: Settings) -> dict[str, Job[Any, Any]]:
     """Import every module of `settings.actors`, and return all jobs declared by then, by name.
 
+    The canary is declared with them, but it is no job.
+
     Raises:
         DeclarationError: A module is not there, cannot be imported, or declares a job wrongly.
     """
     for name in settings.actors:
         load_module(name)
+    canary.declare(get_broker())
     return all_jobs()
 
 

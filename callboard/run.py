@@ -15,6 +15,7 @@ from observability import logs
 
 if TYPE_CHECKING:
     from callboard.ledger.facts import RunFacts, Started
+    from observability.tracing import Trace
 
 
 def new_correlation_id() -> str:
@@ -26,7 +27,7 @@ def new_correlation_id() -> str:
 class Run:
     """One execution of a job, as its function sees it. Thread-safe: a job may report from threads of its own.
 
-    `first` is the first argument, redacted.
+    `first` is the first argument, redacted; `trace` is the span that the attempt runs in, where it is traced.
     """
 
     job: str
@@ -41,6 +42,7 @@ class Run:
     scope: str = ""
     token: int = 0
     first: object = None
+    trace: Trace | None = None
     _counts: dict[str, int] = field(default_factory=dict)
     _notes: dict[str, Any] = field(default_factory=dict)
     _progress: dict[str, Any] | None = None
@@ -132,6 +134,12 @@ class Run:
         return self._cancel_seen
 
     @property
+    def exemplar(self) -> tuple[str, str] | None:
+        """Ids of the trace and of the span that the attempt runs in, if these are kept."""
+        trace = self.trace
+        return (trace.trace_id, trace.span_id) if trace is not None and trace.sampled else None
+
+    @property
     def log(self) -> structlog.stdlib.BoundLogger:
         """A logger whose lines carry the run's id and correlation id."""
         logger: structlog.stdlib.BoundLogger = structlog.get_logger(self.job)
@@ -157,6 +165,8 @@ def _fields() -> dict[str, object]:
         "run_id": name,
         "job": run.job,
         "queue": run.queue,
+        "attempt": run.attempt,
+        **({"schedule": run.job} if run.trigger == "schedule" else {}),
     }
 
 

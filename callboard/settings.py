@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     metrics_most_actors: int = Field(
         500, ge=1, description="Jobs with series of their own; those beyond are counted under `_other`."
     )
+    revision: str = Field("", description="Revision of the code that is deployed; shown with the metrics.")
     workers_expected: int = Field(0, ge=0, description="Worker processes that there should be; 0: not said.")
     queue_max_age_seconds: float = Field(300.0, gt=0, description="A queue's promise: no message waits for longer.")
     queue_promises: Annotated[dict[str, float], NoDecode] = Field(

@@ -1,110 +1,127 @@
-"""The state of the board at one moment, for the exporter: each source read on its own, so that one may be down."""
+"""The state of the board at one moment, for the exporter: each source read on its own, so that one may be down.
+
+The broker and the ledger are asked at the same time, and neither for longer than `PATIENCE_SECONDS`. Nothing here grows
+with the number of messages or of runs: what would have to be counted is read from an index that holds only what is
+open, and what is only wanted roughly from Postgres' statistics.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
-
+from callboard import canary
 from callboard.broker import Transport
+from callboard.broker.loads import Held, Load, held
 from callboard.compose import get_broker
-from callboard.ledger import schedules, totals, workers
-from callboard.ledger.database import get_engine
+from callboard.ledger import health
+from callboard.settings import get_settings
 from callboard.spec import spec_of
-from observability.exporter import read_source
-from observability.snapshot import (
-    BROKER,
-    POSTGRES,
-    JobFacts,
-    OccurrenceFacts,
-    QueueFacts,
-    RunDurations,
-    ScheduleFacts,
-    Snapshot,
-    WorkersFacts,
-)
+from observability.budget import within
+from observability.snapshot import BROKER, POSTGRES, JobFacts, QueueFacts, ScheduleFacts, Snapshot, WorkersFacts
+from observability.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import RowMapping
 
-    from callboard.broker import Depth
     from callboard.cadence import Cadence
+    from callboard.ledger.health import Health
+    from callboard.settings import Settings
     from callboard.spec import JobSpec
 
-_QUEUES = text("select * from board.queue_health")
-_DEAD = text("select job, count(*) as dead from board.dead_letters group by job")
-_OLDEST = text("""
-select job, extract(epoch from now() - min(started_at)) as seconds from board.runs where state = 'running' group by job
-""")
 # The metric's word for what the ledger calls paused.
 _REASONS = {"paused": "disabled"}
-_NO_ROWS: Mapping[str, Any] = {}
-
-
-class _Held(NamedTuple):
-    """What the broker says: how much is where, and which queues are paused; None is not known."""
-
-    depths: Mapping[str, Depth]
-    paused: Collection[str] | None
-
-
-_NOTHING_HELD = _Held({}, None)
+_NOTHING_HELD = Held({}, None)
 
 
 def snapshot() -> Snapshot:
-    """Everything the exporter shows; never raises: a source that fails is told as down."""
-    broker = get_broker()
-    specs = {name: spec_of(actor) for name, actor in sorted(broker.actors.items())}
-    queues = sorted(broker.get_declared_queues())
-    held, broker_state = read_source(BROKER, lambda: _held(queues), _NOTHING_HELD)
-    ledger, ledger_state = read_source(POSTGRES, _ledger, None)
-    sources = {BROKER: broker_state, POSTGRES: ledger_state}
-    if ledger is None:
-        return Snapshot(queues=tuple(_queue(name, held, _NO_ROWS) for name in queues), sources=sources)
-    return Snapshot(
-        queues=tuple(_queue(name, held, ledger.queue(name)) for name in queues),
-        schedules=tuple(_schedule(row, specs) for row in ledger.schedules),
-        jobs=tuple(ledger.job(spec) for spec in specs.values()),
-        workers=WorkersFacts(**ledger.workers),
-        missed=tuple(
-            OccurrenceFacts(row["job"], _REASONS.get(reason, reason), ticks)
-            for row in ledger.schedules
-            for reason, ticks in row["missed"].items()
-        ),
-        sources=sources,
+    """Everything the exporter shows; never raises: a source that fails or hangs is told as down."""
+    asked = _broker.begin(), _ledger.begin()
+    told, ledger = asked[0](), asked[1]()
+    settings, specs, load = get_settings(), _specs(), told.facts or _NOTHING_HELD
+    known = Snapshot(
+        queues=tuple(_queues(specs.values(), load, ledger.facts, settings)),
+        workers_expected=settings.workers_expected or None,
+        clock_skew_seconds=load.clock_skew,
+        objectives={spec.slo_name: spec.slo.objective for spec in specs.values() if spec.slo},
+        sources={BROKER: told.state, POSTGRES: ledger.state},
     )
+    if ledger.facts is not None:
+        known = _with_ledger(known, ledger.facts, specs)
+    return within(known, settings.metrics_most_actors)
 
 
-def _held(queues: Sequence[str]) -> _Held:
+def _specs() -> dict[str, JobSpec]:
+    """The declared jobs by name. The canary is none: it runs in every queue, and its queue's row tells of it."""
+    actors = sorted(get_broker().actors.items())
+    return {name: spec_of(actor) for name, actor in actors if name != canary.NAME}
+
+
+def _hold() -> Held:
     broker = get_broker()
     if not isinstance(broker, Transport):
         return _NOTHING_HELD
-    return _Held(broker.depths(queues), broker.paused())
+    return held(broker, sorted(broker.get_declared_queues()))
 
 
-def _queue(name: str, held: _Held, row: Mapping[str, Any]) -> QueueFacts:
-    depth = held.depths.get(name)
-    return QueueFacts(
-        queue=name,
-        ready=None if depth is None else depth.ready,
-        claimed=None if depth is None else depth.claimed - depth.orphaned,
-        delayed=None if depth is None else depth.delayed,
-        orphaned=None if depth is None else depth.orphaned,
-        oldest_ready_age_seconds=None if depth is None else depth.oldest_ready_seconds,
-        paused=None if held.paused is None else name in held.paused,
-        dead=row.get("dead"),
-        consumers=row.get("consumers"),
+_broker = Source(BROKER, _hold)
+_ledger = Source(POSTGRES, health.read)
+
+
+def _queues(specs: Iterable[JobSpec], told: Held, ledger: Health | None, settings: Settings) -> Iterable[QueueFacts]:
+    limits: dict[str, float] = {}
+    for spec in specs:
+        limits[spec.queue] = max(limits.get(spec.queue, 0.0), spec.time_limit)
+    for name in sorted(get_broker().get_declared_queues()):
+        load = told.loads.get(name, Load())
+        yield QueueFacts(
+            queue=name,
+            ready=load.ready,
+            claimed=load.claimed,
+            delayed=load.delayed,
+            orphaned=load.orphaned,
+            oldest_ready_age_seconds=load.oldest_ready,
+            oldest_delayed_overdue_seconds=load.overdue,
+            paused=None if told.paused is None else name in told.paused,
+            max_age_seconds=settings.queue_promises.get(name, settings.queue_max_age_seconds),
+            longest_time_limit_seconds=limits.get(name),
+            dead=None if ledger is None else ledger.dead_in.get(name, 0),
+            dead_oldest_age_seconds=None if ledger is None else ledger.dead_seconds.get(name, 0.0),
+            consumers=None if ledger is None else ledger.consumers.get(name, 0),
+            canary_at=None if ledger is None else ledger.canaries.get(name),
+        )
+
+
+def _with_ledger(known: Snapshot, ledger: Health, specs: Mapping[str, JobSpec]) -> Snapshot:
+    now = datetime.now(UTC)
+    return replace(
+        known,
+        schedules=tuple(_schedule(row, specs.get(row["job"]), now) for row in ledger.schedules),
+        jobs=tuple(_jobs(ledger, specs)),
+        workers=WorkersFacts(ledger.alive, ledger.stale),
+        outbox_oldest_age_seconds=ledger.unsent_seconds,
+        table_rows=ledger.table_rows,
     )
 
 
-def _schedule(row: RowMapping, specs: Mapping[str, JobSpec]) -> ScheduleFacts:
-    spec = specs.get(row["job"])
+def _jobs(ledger: Health, specs: Mapping[str, JobSpec]) -> Iterable[JobFacts]:
+    for name, spec in specs.items():
+        yield JobFacts(
+            job=name,
+            queue=spec.queue,
+            dead_letters=ledger.dead.get((spec.queue, name), 0),
+            oldest_running_age_seconds=ledger.running_seconds.get(name, 0.0),
+            time_limit_seconds=spec.time_limit,
+        )
+
+
+def _schedule(row: RowMapping, spec: JobSpec | None, now: datetime) -> ScheduleFacts:
     cadence = None if spec is None else spec.cadence
+    missed: Mapping[str, Any] = row["missed"]
     return ScheduleFacts(
         schedule=row["job"],
         job=row["job"],
@@ -116,17 +133,15 @@ def _schedule(row: RowMapping, specs: Mapping[str, JobSpec]) -> ScheduleFacts:
         last_success_at=row["last_success_at"],
         last_start_at=row["last_start_at"],
         last_completion_at=row["last_completion_at"],
-        next_run_at=None if cadence is None else cadence.after(datetime.now(UTC)),
+        next_run_at=None if cadence is None else cadence.after(now),
         last_duration_seconds=row["last_duration_seconds"],
+        last_records=row["last_records"],
         consecutive_failures=row["consecutive_failures"],
         max_age_seconds=_max_age(row, cadence),
         owner="" if spec is None else spec.owner,
+        tier="page" if spec is None else spec.tier,
+        missed={_REASONS.get(reason, reason): ticks for reason, ticks in missed.items()},
     )
-
-
-def _ledger() -> _Ledger | None:
-    with get_engine().begin() as connection:
-        return _Ledger(connection)
 
 
 def _max_age(row: RowMapping, cadence: Cadence | None) -> float | None:
@@ -136,56 +151,10 @@ def _max_age(row: RowMapping, cadence: Cadence | None) -> float | None:
     """
     if cadence is None:
         return None
-    since = row["last_success_at"] or row["created_at"]
-    second = cadence.after(cadence.after(since))
-    return float((second - since).total_seconds() + (row["last_duration_seconds"] or 0.0))
+    return _two_ticks(cadence, row["last_success_at"] or row["created_at"]) + float(row["last_duration_seconds"] or 0.0)
 
 
-class _Ledger:
-    """What the ledger says, read in one transaction."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.schedules = schedules.listing(connection)
-        self._queues = {str(row["queue"]): dict(row) for row in connection.execute(_QUEUES).mappings()}
-        self._dead = {row.job: row.dead for row in connection.execute(_DEAD)}
-        self._oldest = {row.job: float(row.seconds) for row in connection.execute(_OLDEST)}
-        self._attempts: dict[str, dict[str, int]] = defaultdict(dict)
-        self._seconds: dict[str, float] = defaultdict(float)
-        for row in totals.by_outcome(connection):
-            self._attempts[row["job"]][row["outcome"]] = int(row["attempts"])
-            self._seconds[row["job"]] += row["seconds"]
-        self._slots: dict[str, list[int]] = defaultdict(list)
-        for row in totals.durations(connection):
-            self._slots[row["job"]].append(int(row["count"]))
-        self.workers = _workers(workers.listing(connection, everything=True))
-
-    def queue(self, name: str) -> Mapping[Any, Any]:
-        return self._queues.get(name, {"dead": 0, "consumers": 0})
-
-    def job(self, spec: JobSpec) -> JobFacts:
-        attempts = self._attempts.get(spec.name, {})
-        ended = {name: attempts.get(name, 0) for name in ("success", "failed", "cancelled")}
-        return JobFacts(
-            job=spec.name,
-            queue=spec.queue,
-            runs=ended,
-            attempts=attempts,
-            dead_letters=self._dead.get(spec.name, 0),
-            durations=self._durations(spec.name),
-            oldest_running_age_seconds=self._oldest.get(spec.name, 0.0),
-            time_limit_seconds=spec.time_limit,
-        )
-
-    def _durations(self, job: str) -> RunDurations:
-        slots = self._slots.get(job)
-        if not slots:
-            return RunDurations()
-        grown = tuple(accumulate(slots))
-        return RunDurations(cumulative=grown[:-1], total_seconds=self._seconds[job], count=grown[-1])
-
-
-def _workers(rows: Sequence[RowMapping]) -> dict[str, int]:
-    now = datetime.now(UTC)
-    living = [row for row in rows if row["state"] in ("alive", "draining")]
-    alive = sum(row["lease_until"] > now for row in living)
-    return {"alive": alive, "stale": len(living) - alive}
+@lru_cache(maxsize=4096)
+def _two_ticks(cadence: Cadence, since: datetime) -> float:
+    """Seconds from `since` to the second tick after it; remembered, as few schedules succeed between two scrapes."""
+    return (cadence.after(cadence.after(since)) - since).total_seconds()

@@ -22,6 +22,7 @@ COMMANDS: dict[str, Entry] = {
     "scheduler": Entry("cli.scheduler", RUNNING, "Run the scheduler that calls the cadences."),
     "exporter": Entry("cli.exporter", RUNNING, "Serve metrics for Prometheus."),
     "worker-process": Entry("cli.worker_process", RUNNING, "Run one worker process.", hidden=True),
+    "top": Entry("cli.top", LOOKING, "Watch queues, jobs, runs, schedules and workers, live."),
     "runs": Entry("cli.runs", LOOKING, "List runs, newest first."),
     "jobs": Entry("cli.jobs", LOOKING, "List the jobs of the loaded catalogues."),
     "schedules": Entry("cli.schedules", LOOKING, "List schedules, or pause and resume one."),

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 Row = Mapping[Any, Any]  # a dict, or SQLAlchemy's RowMapping, whose keys are typed otherwise
 Cell = str | Text
 
-_GAP, _LEAST_WIDTH = 2, 6
+#: Between two columns.
+GAP = 2
+_LEAST_WIDTH = 6
 #: A pipe has no width: there, nothing is cut.
 _PIPE_WIDTH = 300
 
@@ -76,7 +78,7 @@ def table(rows: Iterable[Row], columns: Sequence[Column], *, width: int | None =
     """The rows as a table without lines, `width` characters at most; without one, as wide as the terminal."""
     filled = [[_text(column.cell(row)) for column in columns] for row in rows]
     widths = _widths(columns, filled, console().width if width is None else width)
-    made = Table(box=None, padding=(0, _GAP, 0, 0), header_style="dim", pad_edge=False)
+    made = Table(box=None, padding=(0, GAP, 0, 0), header_style="dim", pad_edge=False)
     for column, size in zip(columns, widths, strict=True):
         made.add_column(column.title, justify=column.justify, no_wrap=True, overflow="ellipsis", width=size)
     for cells in filled:
@@ -89,7 +91,7 @@ def _widths(columns: Sequence[Column], filled: Sequence[Sequence[Text]], total: 
     widths = [
         max([len(column.title), *(cells[index].cell_len for cells in filled)]) for index, column in enumerate(columns)
     ]
-    excess = sum(widths) + _GAP * (len(columns) - 1) - total
+    excess = sum(widths) + GAP * (len(columns) - 1) - total
     for index in reversed(range(len(columns))):
         if excess > 0 and not columns[index].keep:
             given = min(excess, max(0, widths[index] - _LEAST_WIDTH))

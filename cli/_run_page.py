@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from callboard.ledger import failures, listing
 from callboard.ledger.database import transaction
+from callboard.waiting import times
 from cli import _times, runs
 from cli._ids import short
 from cli._output import Column, Row, console, counts, pick, state, table
+from cli._waiting import as_json, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,45 +22,65 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from callboard.waiting import Explanation
+
 _FAILURE_KEYS = ["attempt", "occurred_at", "kind", "retryable", "label", "error_type", "error", "traceback", "issue_id"]
 _CHILD_KEYS = ["id", "job", "state", "created_at"]
 
 
-def _load(run_id: str) -> tuple[Row, Sequence[Row], Sequence[Row]]:
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a run at one moment."""
+
+    moment: datetime
+    run: Row
+    failed: Sequence[Row]
+    caused: Sequence[Row]
+    waits: tuple[Explanation, ...]
+
+
+def _load(run_id: str) -> _Known:
+    moment = _times.now()
     with transaction() as connection:
         run = listing.run(connection, run_id)
-        return run, failures.of_run(connection, run["id"]), listing.children(connection, run["id"])
+        failed, caused = failures.of_run(connection, run["id"]), listing.children(connection, run["id"])
+        return _Known(moment, run, failed, caused, why(connection, run, moment))
 
 
 def row_of(run_id: str) -> dict[str, Any]:
-    """The run as JSON: a row of `callboard runs`, its history, failures and children."""
-    run, failed, caused = _load(run_id)
-    return runs.row_of(run) | {
-        "history": run["history"] or [],
-        "failures": [pick(failure, _FAILURE_KEYS) for failure in failed],
-        "children": [pick(child, _CHILD_KEYS) for child in caused],
+    """The run as JSON: a row of `callboard runs`, what it waits for, its history, failures and children."""
+    known = _load(run_id)
+    return runs.row_of(known.run, known.moment) | {
+        "waits": as_json(known.waits),
+        "history": known.run["history"] or [],
+        "failures": [pick(failure, _FAILURE_KEYS) for failure in known.failed],
+        "children": [pick(child, _CHILD_KEYS) for child in known.caused],
     }
 
 
 def page(run_id: str) -> None:
     """Print the run for people: the newest failure's traceback last, where the eye ends."""
-    run, failed, caused = _load(run_id)
-    moment = _times.now()
-    out = console()
+    known, out = _load(run_id), console()
+    run, moment = known.run, known.moment
     out.print(Text.assemble(str(run["id"]), "  ", (run["job"], "bold"), "  ", state(run["state"])))
-    for label, value in _facts(run, moment):
+    for label, value in (*_waits(known.waits), *_facts(run, moment)):
         if value:
             _print_fact(out, label, value)
-    _print_failures(out, failed, moment)
-    if caused:
+    _print_failures(out, known.failed, moment)
+    if known.caused:
         out.print(Text("\ncaused", style="dim"))
-        out.print(table(caused, _CHILDREN))
+        out.print(table(known.caused, _CHILDREN))
     for line in _next_steps(run):
         out.print(Text(f"\n{line}", style="dim"), soft_wrap=True)
 
 
 def _print_fact(out: Console, label: str, value: str) -> None:
     out.print(Text.assemble((f"  {label:<12}", "dim"), value), soft_wrap=True)
+
+
+def _waits(waits: tuple[Explanation, ...]) -> Iterator[tuple[str, str]]:
+    for label, one in zip(("waits", *["and then"] * len(waits)), waits, strict=False):
+        yield label, one.text + (f": {one.command}" if one.command else "")
 
 
 def _facts(run: Row, moment: datetime) -> Iterator[tuple[str, str]]:
@@ -78,13 +101,25 @@ def _facts(run: Row, moment: datetime) -> Iterator[tuple[str, str]]:
 
 
 def _moments(run: Row, moment: datetime) -> Iterator[tuple[str, str]]:
-    for label, name in (("due", "scheduled_for"), ("created", "created_at"), ("started", "started_at")):
+    for label, name in (
+        ("due", "scheduled_for"),
+        ("created", "created_at"),
+        ("started", "started_at"),
+        ("finished", "finished_at"),
+        ("next try", "retry_at"),
+    ):
         yield label, _at(run[name], moment)
-    took = runs.took(run)
-    yield "finished", _at(run["finished_at"], moment) + ("" if took is None else f", after {_times.span(took)}")
-    yield "next try", _at(run["retry_at"], moment)
+    yield "times", _times_told_apart(run, moment)
     if run["cancel_requested_at"]:
         yield "cancel", f"asked by {run['cancel_requested_by']}, {_at(run['cancel_requested_at'], moment)}"
+
+
+def _times_told_apart(run: Row, moment: datetime) -> str:
+    """`waited 0.2 s, ran 12 s, end to end 14 s`; with `so far` while it goes on."""
+    told = times(run, moment)
+    words = (("waited", told.wait), ("ran", told.run), ("end to end", told.end_to_end))
+    parts = [f"{word} {_times.span(seconds)}" for word, seconds in words if seconds is not None]
+    return ", ".join(parts) + (" so far" if run["finished_at"] is None else "")
 
 
 def _at(when: datetime | None, moment: datetime) -> str:

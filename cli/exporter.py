@@ -11,6 +11,7 @@ from callboard.state import snapshot
 from cli._options import application
 from cli._service import configure_logs, stop_event
 from observability.exporter import state_registry
+from observability.exposition import choose_plain
 from observability.server import MetricsServer
 
 app = application()
@@ -33,6 +34,7 @@ def exporter(
         state_registry(snapshot),
         host=host or settings.exporter_host,
         port=settings.exporter_port if port is None else port,
+        encoder=choose_plain,
     )
     stopping = stop_event()
     server.start()

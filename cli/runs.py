@@ -1,5 +1,6 @@
 """`callboard runs`."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from callboard.ledger import listing
 from callboard.ledger.database import transaction
 from callboard.ledger.tables import STATES
+from callboard.waiting import times
 from cli import _times
 from cli._ids import short
 from cli._options import AsJson, Limit, age, application, usage
@@ -84,27 +86,25 @@ def runs(
             since=None if within is None else moment - within,
             limit=limit,
         )
-    rows = [row_of(run) for run in found] if as_json else [run | {"now": moment} for run in map(dict, found)]
+    rows = [row_of(run, moment) for run in found] if as_json else [run | {"now": moment} for run in map(dict, found)]
     show(rows, COLUMNS, as_json=as_json, empty=_EMPTY)
 
 
-def row_of(run: Row) -> dict[str, object]:
-    """A run as it stands in JSON: the columns of `KEYS`, its waiting and its running time in seconds."""
-    return pick(run, KEYS) | {"wait_seconds": waited(run), "duration_seconds": took(run)}
+def row_of(run: Row, moment: datetime) -> dict[str, object]:
+    """A run as it stands in JSON: the columns of `KEYS` and its times in seconds, so far while it goes on."""
+    told = times(run, moment)
+    return pick(run, KEYS) | {
+        "wait_seconds": told.wait,
+        "duration_seconds": told.run,
+        "end_to_end_seconds": told.end_to_end,
+    }
 
 
 def took(run: Row) -> float | None:
     """Seconds that the last attempt ran, as far as it has ended."""
     if run["started_at"] is None or run["finished_at"] is None:
         return None
-    return float((run["finished_at"] - run["started_at"]).total_seconds())
-
-
-def waited(run: Row) -> float | None:
-    """Seconds from when the run might start to when it did."""
-    if run["started_at"] is None or run["eligible_at"] is None:
-        return None
-    return max(0.0, float((run["started_at"] - run["eligible_at"]).total_seconds()))
+    return times(run, run["finished_at"]).run
 
 
 def _started(run: Row) -> str:

@@ -8,6 +8,7 @@
 `snapshot`         the facts of one moment, as the engine hands them over
 `exporter`         a snapshot as Prometheus series
 `server`           `/metrics`, `/healthz` and `/readyz`
+`tracing`          spans over OTLP/HTTP, where OTEL_* asks for them
 `docs`             docs/reference/metrics.md and events.md, built from the tables above
 =================  ==========================================================================
 """

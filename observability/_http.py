@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeAlias, cast
 
-import structlog
+from observability.plain_log import PlainLog
 
 # Open connections; one more is closed at once. An idle one is closed after _IDLE_SECONDS.
 MAX_CONNECTIONS = 32
@@ -22,7 +22,7 @@ _TEXT = "text/plain; charset=utf-8"
 # What socketserver may hand over; the tuple is for UDP.
 _Request: TypeAlias = "socket.socket | tuple[bytes, socket.socket]"
 
-_log = structlog.get_logger(__name__)
+_log = PlainLog(__name__)
 
 #: Gives a header's value, "" without one.
 Headers = Callable[[str], str]

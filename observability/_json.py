@@ -67,6 +67,8 @@ def _message(line: Line) -> str | None:
 def _said(line: Line, fixed: Mapping[str, object]) -> dict[str, object]:
     """What the caller and the context said; a caller's own "level" or "pid" is kept beside ours as "level_"."""
     said = line.all_fields
+    if "job" in said:
+        said.setdefault("actor", said["job"])
     if line.event in _RUN_EVENTS:
         said = {_RUN_NAMES.get(key, key): value for key, value in said.items()} | _run_id(said)
     return {f"{key}_" if key in fixed else key: value for key, value in said.items()}

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from observability.catalogue import MISS_REASONS, OTHER, OUTCOMES, PREFIX, RESULTS
-from observability.snapshot import BROKER, POSTGRES, JobFacts, QueueFacts, RunDurations, ScheduleFacts, Snapshot
+from observability.catalogue import MISS_REASONS, OTHER, PREFIX
+from observability.snapshot import BROKER, POSTGRES, QueueFacts, ScheduleFacts, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-Value: TypeAlias = "float | RunDurations | None"
+Value: TypeAlias = "float | None"
 Samples: TypeAlias = "Iterable[tuple[tuple[str, ...], Value]]"
 
 
@@ -37,15 +37,14 @@ def _dead_depth(snapshot: Snapshot) -> Samples:
 
 
 def _missed(snapshot: Snapshot) -> Samples:
-    for schedule in snapshot.schedules:
-        told = {fact.reason: fact.count for fact in snapshot.missed if fact.schedule == schedule.schedule}
-        for reason, count in _filled(told, MISS_REASONS):
-            yield (schedule.schedule, reason), count
+    for fact in snapshot.schedules:
+        for reason, count in _filled(fact.missed, MISS_REASONS):
+            yield (fact.schedule, reason), count
 
 
 def _info(snapshot: Snapshot) -> Samples:
     for fact in snapshot.schedules:
-        yield (fact.schedule, fact.job, fact.queue, fact.cadence, "UTC", fact.owner), 1
+        yield (fact.schedule, fact.job, fact.queue, fact.cadence, "UTC", fact.owner, fact.tier), 1
 
 
 def _workers(snapshot: Snapshot) -> Samples:
@@ -58,6 +57,14 @@ def _filled(told: Mapping[str, int], known: tuple[str, ...]) -> Iterator[tuple[s
     yield from ((key, told.get(key, 0)) for key in known)
     if others := [count for key, count in told.items() if key not in known]:
         yield OTHER, sum(others)
+
+
+def _one(name: str, source: str | None, value: Callable[[Snapshot], Value]) -> Reader:
+    return Reader(PREFIX + name, source, lambda snapshot: [((), value(snapshot))])
+
+
+def _each(name: str, source: str | None, values: Callable[[Snapshot], Mapping[str, float]]) -> Reader:
+    return Reader(PREFIX + name, source, lambda snapshot: (((key,), value) for key, value in values(snapshot).items()))
 
 
 def _queue(name: str, source: str | None, value: Callable[[QueueFacts], Value]) -> Reader:
@@ -78,23 +85,34 @@ def _schedule_run(name: str, value: Callable[[ScheduleFacts], Value]) -> Reader:
     )
 
 
-def _job(name: str, value: Callable[[JobFacts], Value]) -> Reader:
-    return Reader(PREFIX + name, POSTGRES, lambda snapshot: (((fact.job,), value(fact)) for fact in snapshot.jobs))
-
-
-def _queued_job(name: str, value: Callable[[JobFacts], Value]) -> Reader:
+def _schedule_moment(name: str, moment: Callable[[ScheduleFacts], datetime | None]) -> Reader:
     return Reader(
-        PREFIX + name, POSTGRES, lambda snapshot: (((fact.queue, fact.job), value(fact)) for fact in snapshot.jobs)
+        f"{PREFIX}{name}_timestamp_seconds",
+        POSTGRES,
+        lambda snapshot: (
+            ((fact.schedule, fact.job, fact.tier), _seconds(moment(fact))) for fact in snapshot.schedules
+        ),
     )
 
 
-def _job_counts(name: str, known: tuple[str, ...], counts: Callable[[JobFacts], Mapping[str, int]]) -> Reader:
-    def read(snapshot: Snapshot) -> Samples:
-        for fact in snapshot.jobs:
-            for key, count in _filled(counts(fact), known):
-                yield (fact.queue, fact.job, key), count
+def _job_ages(snapshot: Snapshot) -> Samples:
+    return _longest((fact.job, fact.oldest_running_age_seconds) for fact in snapshot.jobs)
 
-    return Reader(PREFIX + name, POSTGRES, read)
+
+def _job_limits(snapshot: Snapshot) -> Samples:
+    return _longest((fact.job, fact.time_limit_seconds) for fact in snapshot.jobs if fact.time_limit_seconds)
+
+
+def _longest(values: Iterable[tuple[str, float]]) -> Samples:
+    """One sample a job: what is folded under one name stands in several queues."""
+    longest: dict[str, float] = {}
+    for job, value in values:
+        longest[job] = max(value, longest.get(job, value))
+    return (((job,), value) for job, value in longest.items())
+
+
+def _dead_letters(snapshot: Snapshot) -> Samples:
+    return (((fact.queue, fact.job), fact.dead_letters) for fact in snapshot.jobs)
 
 
 def _seconds(moment: datetime | None) -> float | None:
@@ -110,23 +128,31 @@ READERS: tuple[Reader, ...] = (
     _queue("queue_oldest_ready_age_seconds", BROKER, lambda fact: fact.oldest_ready_age_seconds),
     _queue("queue_consumers", None, lambda fact: fact.consumers),
     _queue("queue_paused", BROKER, lambda fact: fact.paused),
-    _schedule_run("schedule_last_success_timestamp_seconds", lambda fact: _seconds(fact.last_success_at)),
-    _schedule_run("schedule_last_start_timestamp_seconds", lambda fact: _seconds(fact.last_start_at)),
-    _schedule_run("schedule_last_completion_timestamp_seconds", lambda fact: _seconds(fact.last_completion_at)),
-    _schedule_run("schedule_next_run_timestamp_seconds", lambda fact: _seconds(fact.next_run_at)),
-    _schedule_run("schedule_created_timestamp_seconds", lambda fact: _seconds(fact.created_at)),
+    _queue("queue_max_age_seconds", None, lambda fact: fact.max_age_seconds),
+    _queue("queue_oldest_delayed_overdue_seconds", BROKER, lambda fact: fact.oldest_delayed_overdue_seconds),
+    _queue("queue_dead_oldest_age_seconds", POSTGRES, lambda fact: fact.dead_oldest_age_seconds),
+    _queue("queue_longest_time_limit_seconds", None, lambda fact: fact.longest_time_limit_seconds),
+    _queue("canary_last_success_timestamp_seconds", POSTGRES, lambda fact: _seconds(fact.canary_at)),
+    _schedule_moment("schedule_last_success", lambda fact: fact.last_success_at),
+    _schedule_moment("schedule_last_start", lambda fact: fact.last_start_at),
+    _schedule_moment("schedule_last_completion", lambda fact: fact.last_completion_at),
+    _schedule_moment("schedule_next_run", lambda fact: fact.next_run_at),
+    _schedule_moment("schedule_created", lambda fact: fact.created_at),
     _schedule_run("schedule_last_duration_seconds", lambda fact: fact.last_duration_seconds),
     _schedule("schedule_max_age_seconds", lambda fact: fact.max_age_seconds),
     _schedule("schedule_interval_seconds", lambda fact: fact.interval_seconds),
     _schedule("schedule_enabled", lambda fact: fact.enabled),
     _schedule("schedule_consecutive_failures", lambda fact: fact.consecutive_failures),
+    _schedule_run("schedule_last_records", lambda fact: fact.last_records),
     Reader(PREFIX + "schedule_missed_total", POSTGRES, _missed),
     Reader(PREFIX + "schedule_info", POSTGRES, _info),
-    _job_counts("attempts_total", OUTCOMES, lambda fact: fact.attempts),
-    _job_counts("finished_total", RESULTS, lambda fact: fact.runs),
-    _queued_job("run_duration_seconds", lambda fact: fact.durations),
-    _queued_job("dead_letters", lambda fact: fact.dead_letters),
-    _job("oldest_running_age_seconds", lambda fact: fact.oldest_running_age_seconds),
-    _job("actor_time_limit_seconds", lambda fact: fact.time_limit_seconds),
+    Reader(PREFIX + "dead_letters", POSTGRES, _dead_letters),
+    Reader(PREFIX + "oldest_running_age_seconds", POSTGRES, _job_ages),
+    Reader(PREFIX + "actor_time_limit_seconds", POSTGRES, _job_limits),
     Reader(PREFIX + "workers", None, _workers),
+    _one("workers_expected", None, lambda snapshot: snapshot.workers_expected),
+    _one("broker_clock_skew_seconds", BROKER, lambda snapshot: snapshot.clock_skew_seconds),
+    _each("slo_objective_ratio", None, lambda snapshot: snapshot.objectives),
+    _one("outbox_oldest_age_seconds", POSTGRES, lambda snapshot: snapshot.outbox_oldest_age_seconds),
+    _each("run_table_rows", POSTGRES, lambda snapshot: snapshot.table_rows),
 )

@@ -134,7 +134,7 @@ _EVENTS = (
         "gauge",
         "last_progress_timestamp_seconds",
         "actor",
-        "Unix time at which a run that goes on last reported progress; its start, before the first report.",
+        "Unix time at which a run last reported progress, or started, if runs of its job report any.",
     ),
     _event("counter", "redeliveries_total", "queue actor", "Starts of messages whose earlier worker died."),
     _event("counter", "broker_errors_total", "op", "Calls to the broker that failed."),

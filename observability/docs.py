@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from observability import _scan
 from observability._run_line import run_line
-from observability.catalogue import CATALOGUE, LABEL_VALUES, OTHER, Metric
+from observability.catalogue import CATALOGUE, LABEL_VALUES, OTHER, Metric, Process, of
 from observability.events import COMMON_FIELDS, EVENTS, JOB_FINISHED, JOB_STARTED, STATUSES, Event
-from observability.snapshot import RUN_BUCKETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,6 +43,17 @@ _EXAMPLES: tuple[tuple[str, dict[str, object]], ...] = (
     (JOB_FINISHED, {**_TASK, "id": "wd_8822", "attempt": 2, "status": "retry", "notes": {"http_status": 503}}),
     (JOB_FINISHED, {**_TASK, "id": "wd_8822", "attempt": 3, "status": "dead_letter", "error": "timed out"}),
 )
+_PROCESSES: dict[Process, str] = {
+    "worker": "Events: every `callboard worker` counts the attempts of its processes when the ledger has them, so its "
+    "counters agree with the ledger's figures. They begin at 0 with the worker.",
+    "scheduler": "By every `callboard scheduler`, the standby ones too.",
+    "exporter": "State: read by `callboard exporter` from Postgres and the broker at each scrape, so it outlives every "
+    "restart, and two exporters side by side say the same. A source that is down, or does not answer within 5 s, loses "
+    "its series and has `callboard_exporter_source_up` 0; so does what a transport cannot tell, as RabbitMQ what is "
+    "delayed. Jobs beyond `CALLBOARD_METRICS_MOST_ACTORS`, in the order of their names, are folded under "
+    f"`{OTHER}`: their dead letters are summed, their ages are the longest, and of their schedules the one that is "
+    "closest to being overdue speaks for all.",
+}
 _NOTICE = f"<!-- Built by `{_COMMAND}`. Change the table in the code, not this page. -->"
 
 
@@ -51,15 +61,15 @@ def metrics_page() -> str:
     """The text of docs/reference/metrics.md."""
     return _page(
         "Metrics",
-        "Served by the exporter at `/metrics`, read from Postgres and the broker at each scrape. A source that is down "
-        "loses its series and has `callboard_exporter_source_up` 0. Names and labels are an interface: a change is an "
+        "Three processes serve them at `/metrics`, each its own. Names and labels are an interface: a change is an "
         "entry in the changelog.",
-        _table(["Metric", "Type", "Labels", "Source", "Meaning"], (_metric_row(metric) for metric in CATALOGUE)),
+        *(block for process, about in _PROCESSES.items() for block in _served_by(process, about)),
         "## Label values",
         f"A value that is in none of these lists is counted under `{OTHER}`. A job's name is the label `actor`.",
         _table(["Label", "Values"], ([name, _codes(values)] for name, values in LABEL_VALUES.items())),
         "## Buckets",
-        "Run durations, upper bounds in seconds: " + ", ".join(f"{bound:g}" for bound in RUN_BUCKETS) + ".",
+        "Upper bounds in seconds.",
+        _table(["Metric", "Buckets"], (_buckets_row(metric) for metric in CATALOGUE if metric.buckets)),
     )
 
 
@@ -129,8 +139,22 @@ def _codes(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _metric_row(metric: Metric) -> list[str]:
-    return [f"`{metric.name}`", metric.kind, _codes(metric.labels), metric.source, metric.help]
+def _served_by(process: Process, about: str) -> Iterable[str]:
+    yield f"## Served by the {process}"
+    yield about
+    heads = ["Metric", "Type", "Labels", "Source", "Meaning"]
+    if process != "exporter":
+        heads.remove("Source")  # it is the process itself
+    yield _table(heads, (_metric_row(metric, heads) for metric in of(process)))
+
+
+def _metric_row(metric: Metric, heads: Sequence[str]) -> list[str]:
+    source = [metric.source] if "Source" in heads else []
+    return [f"`{metric.name}`", metric.kind, _codes(metric.labels), *source, metric.help]
+
+
+def _buckets_row(metric: Metric) -> list[str]:
+    return [f"`{metric.name}`", ", ".join(f"{bound:g}" for bound in metric.buckets)]
 
 
 def _event_row(event: Event) -> list[str]:

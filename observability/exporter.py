@@ -1,33 +1,33 @@
-"""A snapshot as Prometheus series: counters and gauges come from the ledger and the broker at scrape time.
+"""A snapshot as Prometheus series: gauges and counters come from the ledger and the broker at scrape time.
 
-Nothing is kept between two scrapes. A source that is down loses its series instead of repeating old values.
+Nothing is kept between two scrapes, so that two exporters side by side say the same. A source that is down, or hangs,
+loses its series instead of repeating old values.
 """
 
 from __future__ import annotations
 
-import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from observability._samples import READERS, Reader, Value
-from observability.catalogue import CATALOGUE, PREFIX, Metric
-from observability.snapshot import RUN_BUCKETS, SOURCES, RunDurations, Snapshot, SourceState
+from observability.catalogue import PREFIX, Metric, of
+from observability.snapshot import SOURCES, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric as Family
 
-__all__ = ["StateCollector", "read_source", "state_registry"]
+    StateFamily = CounterMetricFamily | GaugeMetricFamily
+
+__all__ = ["StateCollector", "state_registry"]
 
 _log = structlog.get_logger(__name__)
-_T = TypeVar("_T")
 
 # Postgres gives sums and averages as Decimal.
 _NUMBERS = (int, float, Decimal)
@@ -37,6 +37,7 @@ _FAMILIES: Mapping[str, type[CounterMetricFamily | GaugeMetricFamily]] = {
     "counter": CounterMetricFamily,
     "gauge": GaugeMetricFamily,
 }
+_ROWS = of("exporter")
 
 
 def state_registry(collect: Callable[[], Snapshot]) -> CollectorRegistry:
@@ -44,17 +45,6 @@ def state_registry(collect: Callable[[], Snapshot]) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(StateCollector(collect))
     return registry
-
-
-def read_source(name: str, read: Callable[[], _T], fallback: _T) -> tuple[_T, SourceState]:
-    """Read one source for a snapshot; never raises: a failure is logged and gives `fallback` and `up=False`."""
-    start = time.monotonic()
-    try:
-        facts = read()
-    except Exception as error:  # noqa: BLE001 - one source that fails must not take the other's series away
-        _log.warning("exporter.source_down", source=name, exc_info=error)
-        return fallback, SourceState(up=False, seconds=time.monotonic() - start)
-    return facts, SourceState(up=True, seconds=time.monotonic() - start)
 
 
 class StateCollector(Collector):
@@ -65,12 +55,12 @@ class StateCollector(Collector):
 
     def describe(self) -> Iterator[Family]:
         """All families without samples: registering asks for names, and must not touch a database."""
-        return (_family(metric) for metric in CATALOGUE)
+        return (_family(metric) for metric in _ROWS)
 
     def collect(self) -> Iterator[Family]:
         """The families that have samples now, in the catalogue's order."""
         snapshot = self._snapshot()
-        samples = {metric.name: _family(metric) for metric in CATALOGUE}
+        samples = {metric.name: _family(metric) for metric in _ROWS}
         broken = [reader.source for reader in READERS if not _read(reader, snapshot, samples[reader.metric])]
         _add_sources(snapshot, broken, samples)
         return (family for family in samples.values() if family.samples)
@@ -83,7 +73,7 @@ class StateCollector(Collector):
             return Snapshot()
 
 
-def _read(reader: Reader, snapshot: Snapshot, family: Family) -> bool:
+def _read(reader: Reader, snapshot: Snapshot, family: StateFamily) -> bool:
     """Add a reader's samples; False if its facts cannot be read, which then counts as its source being down."""
     if reader.source is not None and not _is_up(snapshot, reader.source):
         return True
@@ -98,7 +88,7 @@ def _read(reader: Reader, snapshot: Snapshot, family: Family) -> bool:
     return True
 
 
-def _add_sources(snapshot: Snapshot, broken: list[str | None], samples: Mapping[str, Family]) -> None:
+def _add_sources(snapshot: Snapshot, broken: list[str | None], samples: Mapping[str, StateFamily]) -> None:
     for source in SOURCES:
         _add(samples[_SOURCE_UP], (source,), _is_up(snapshot, source) and source not in broken)
         if state := snapshot.sources.get(source):
@@ -110,20 +100,12 @@ def _is_up(snapshot: Snapshot, source: str) -> bool:
     return state is not None and state.up
 
 
-def _family(metric: Metric) -> Family:
-    family = _FAMILIES.get(metric.kind, HistogramMetricFamily)
-    return family(metric.name, metric.help, labels=metric.labels)
+def _family(metric: Metric) -> StateFamily:
+    return _FAMILIES[metric.kind](metric.name, metric.help, labels=metric.labels)
 
 
-def _add(family: Family, labels: tuple[str, ...], value: Value) -> None:
-    if isinstance(family, HistogramMetricFamily) and isinstance(value, RunDurations):
-        family.add_metric(labels, _buckets(value), value.total_seconds)
-    elif isinstance(family, CounterMetricFamily | GaugeMetricFamily) and isinstance(value, _NUMBERS):
+def _add(family: StateFamily, labels: tuple[str, ...], value: Value) -> None:
+    if isinstance(value, _NUMBERS):
         family.add_metric(labels, float(value))
     elif value is not None:
-        raise TypeError(f"{family.name}: {value!r} is no value of a {family.type}: give a number or RunDurations")
-
-
-def _buckets(durations: RunDurations) -> list[tuple[str, float]]:
-    bounds = [floatToGoString(bound) for bound in RUN_BUCKETS]  # type: ignore[no-untyped-call]  # it bears no annotations
-    return [*zip(bounds, durations.cumulative, strict=True), ("+Inf", durations.count)]
+        raise TypeError(f"{family.name}: {value!r} is no value of a {family.type}: give a number, or None")

@@ -20,6 +20,7 @@ from observability._handler import LineHandler, Renderer
 from observability._json import JsonRenderer
 from observability._line import sources
 from observability._text import TextRenderer
+from observability._version import version as find_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
@@ -56,7 +57,7 @@ def configure(
     """
     number = _level(level)
     chosen = resolve_format(format, stream)
-    render = _renderer(chosen, service, version or _version(), stream, show_correlation=show_correlation)
+    render = _renderer(chosen, service, version or find_version(), stream, show_correlation=show_correlation)
     _install(LineHandler(render, stream))
     logging.getLogger().setLevel(number)
     _quieten(number)
@@ -115,15 +116,6 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 def _shows_colour(stream: TextIO | None) -> bool:
     return _is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _version() -> str:
-    from importlib import metadata  # noqa: PLC0415 - it brings the mail parser, which a small process does without
-
-    try:
-        return metadata.version("callboard")
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _install(handler: LineHandler) -> None:

@@ -14,6 +14,10 @@ class PlainLog:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
+    def debug(self, event: str, **fields: object) -> None:
+        """What only helps to find a fault."""
+        self._tell(logging.DEBUG, event, fields)
+
     def info(self, event: str, **fields: object) -> None:
         """Something happened as it should."""
         self._tell(logging.INFO, event, fields)
@@ -28,4 +32,6 @@ class PlainLog:
 
     def _tell(self, level: int, event: str, fields: dict[str, object]) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, {"event": event, **fields})
+            error = fields.pop("exc_info", None)
+            told = error if isinstance(error, BaseException) else bool(error)
+            self._logger.log(level, {"event": event, **fields}, exc_info=told or None)

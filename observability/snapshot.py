@@ -1,6 +1,6 @@
 """What the exporter is told at a scrape: facts of one moment, gathered by the engine from Postgres and the broker.
 
-Ages and durations are in seconds, moments are aware datetimes in UTC, counts only ever grow. A value of None is not
+Ages and durations are in seconds, moments are aware datetimes in UTC, `missed` only ever grows. A value of None is not
 known and gives no series; zero is a fact and is shown as 0.
 """
 
@@ -19,9 +19,7 @@ __all__ = [
     "RUN_BUCKETS",
     "SOURCES",
     "JobFacts",
-    "OccurrenceFacts",
     "QueueFacts",
-    "RunDurations",
     "ScheduleFacts",
     "Snapshot",
     "SourceState",
@@ -46,10 +44,11 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """One queue; `dead` and `consumers` are from Postgres, all else is from the broker.
+    """One queue.
 
+    Promise and time limit are settings; `dead`, `consumers` and the canary are from Postgres, all else from the broker.
     A message is in one state only: `claimed` by a worker that lives, or `orphaned`, by one whose lease is over.
-    `oldest_ready_age_seconds` is 0 when nothing is ready.
+    An age is 0 when there is nothing of that age. `canary_at` is when the canary last succeeded, or was declared.
     """
 
     queue: str
@@ -59,13 +58,22 @@ class QueueFacts:
     dead: int | None = None
     orphaned: int | None = None
     oldest_ready_age_seconds: float | None = None
+    oldest_delayed_overdue_seconds: float | None = None
+    dead_oldest_age_seconds: float | None = None
     consumers: int | None = None
     paused: bool | None = None
+    max_age_seconds: float | None = None
+    longest_time_limit_seconds: float | None = None
+    canary_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleFacts:
-    """One schedule; a moment is None as long as the thing has never happened."""
+    """One schedule; a moment is None as long as the thing has never happened.
+
+    `missed` is due ticks that gave no run of their own, by `catalogue.MISS_REASONS`; other keys are summed under
+    "_other". `last_records` is the sum of what the last run counted.
+    """
 
     schedule: str
     job: str
@@ -79,43 +87,24 @@ class ScheduleFacts:
     last_completion_at: datetime | None = None
     next_run_at: datetime | None = None
     last_duration_seconds: float | None = None
+    last_records: float | None = None
     consecutive_failures: int = 0
     max_age_seconds: float | None = None
     owner: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RunDurations:
-    """A histogram: `cumulative[i]` runs took at most `RUN_BUCKETS[i]` seconds, `count` all of them `total_seconds`."""
-
-    cumulative: tuple[int, ...] = (0,) * len(RUN_BUCKETS)
-    total_seconds: float = 0.0
-    count: int = 0
-
-    def __post_init__(self) -> None:
-        grows = (*self.cumulative, self.count)
-        if len(self.cumulative) != len(RUN_BUCKETS) or list(grows) != sorted(grows):
-            raise ValueError(
-                f"cumulative={self.cumulative} with count={self.count} is no histogram: "
-                f"give {len(RUN_BUCKETS)} counts, one for each bound of RUN_BUCKETS, none less than the one before"
-            )
+    tier: str = "page"
+    missed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """One job's totals since its first run.
+    """One job as it stands now.
 
-    They must not fall when old runs are pruned: Prometheus takes a fall for a restart and counts the rest anew.
-    `runs` is by `catalogue.RESULTS`, `attempts` by `catalogue.OUTCOMES`; other keys are summed under "_other".
     `oldest_running_age_seconds` is 0 when none runs; `time_limit_seconds` is None without a limit.
     """
 
     job: str
     queue: str
-    runs: Mapping[str, int] = field(default_factory=dict)
-    attempts: Mapping[str, int] = field(default_factory=dict)
     dead_letters: int = 0
-    durations: RunDurations = field(default_factory=RunDurations)
     oldest_running_age_seconds: float = 0.0
     time_limit_seconds: float | None = None
 
@@ -129,21 +118,29 @@ class WorkersFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class OccurrenceFacts:
-    """Due ticks of a schedule that gave no run of their own; `reason` is one of `catalogue.MISS_REASONS`."""
-
-    schedule: str
-    reason: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All facts of one moment. A source that is not in `sources` counts as down."""
+    """All facts of one moment. A source that is not in `sources` counts as down.
+
+    Attributes:
+        queues: The declared ones.
+        schedules: The declared ones.
+        jobs: The declared ones.
+        workers: None: not known.
+        workers_expected: How many there should be; None: not said.
+        clock_skew_seconds: The broker's clock less this host's.
+        objectives: Share of runs that must be good, by the name of the objective.
+        outbox_oldest_age_seconds: Of the oldest committed message that was not sent; 0 when all were.
+        table_rows: Estimates, by table.
+        sources: How each source answered.
+    """
 
     queues: tuple[QueueFacts, ...] = ()
     schedules: tuple[ScheduleFacts, ...] = ()
     jobs: tuple[JobFacts, ...] = ()
     workers: WorkersFacts | None = None
-    missed: tuple[OccurrenceFacts, ...] = ()
+    workers_expected: int | None = None
+    clock_skew_seconds: float | None = None
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    outbox_oldest_age_seconds: float | None = None
+    table_rows: Mapping[str, float] = field(default_factory=dict)
     sources: Mapping[str, SourceState] = field(default_factory=dict)

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 
 import periodiq
 import structlog
+from prometheus_client import REGISTRY
 from sqlalchemy.exc import DBAPIError
 
 from callboard import get_broker
 from callboard.broker import Transport
 from callboard.ledger.database import database_url, dispose, get_engine, make_engine
 from callboard.loading import load_actors
+from callboard.metering import Metering
+from observability import tracing
+from observability.server import MetricsServer
+from scheduler.canary import Canaries
 from scheduler.janitor import Janitor
 from scheduler.leader import Leader
 from scheduler.reaper import Reaper
@@ -39,11 +44,17 @@ class Scheduler(periodiq.Scheduler):
     Args:
         broker: Where the actors are, and where runs are sent.
         settings: Poll and recovery times.
+        metering: What counts, if anything does.
         clock: Says what time it is, in UTC.
     """
 
     def __init__(
-        self, broker: Transport, settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        broker: Transport,
+        settings: Settings,
+        *,
+        metering: Metering | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(actors=[actor for actor in broker.actors.values() if "periodic" in actor.options])
         self._settings = settings
@@ -51,12 +62,14 @@ class Scheduler(periodiq.Scheduler):
         self._stop = threading.Event()
         self._engine = make_engine(database_url(settings), pool_size=5, application="callboard-scheduler")
         self._leader = Leader(self._engine)
-        self._ticker = Ticker(broker)
+        self._metering = metering
+        self._ticker = Ticker(broker, metering)
         leading = self._is_leading
         self._loops: list[Loop] = [
-            Reaper(self._engine, broker, settings, leading),
+            Reaper(self._engine, broker, settings, leading, metering),
             Reconciler(self._engine, broker, settings, leading),
             Janitor(self._engine, settings, leading),
+            Canaries(self._engine, broker, settings, leading),
         ]
 
     def _is_leading(self) -> bool:
@@ -84,6 +97,12 @@ class Scheduler(periodiq.Scheduler):
 
     def _round(self) -> float:
         """One look at the clock; returns how long to sleep, in seconds."""
+        pause = self._look()
+        if self._metering is not None:
+            self._metering.leads(leads=self._leader.leading)
+        return pause
+
+    def _look(self) -> float:
         try:
             if not self._leader.leading:
                 if not self._leader.try_lead():
@@ -105,6 +124,8 @@ class Scheduler(periodiq.Scheduler):
         """Deal with all that is due; returns the seconds until the next look, at most one."""
         self._leader.check()
         self._ticker.tick(self._leader.connection, self._clock())
+        if self._metering is not None:
+            self._metering.ticked(self._clock().timestamp())
         due = self._ticker.next_due()
         if due is None:
             return _LONGEST_NAP
@@ -124,10 +145,33 @@ def run(settings: Settings) -> None:
         raise TypeError(
             f"The scheduler needs a broker made by callboard.make_broker(), not dramatiq's {type(broker).__name__}."
         )
-    scheduler = Scheduler(broker, settings)
+    metering = Metering.of(settings)
+    scheduler = Scheduler(broker, settings, metering=metering)
+    server = None if metering is None else _serve(settings, scheduler)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.stop())
+    tracing.start("scheduler")
     get_engine()
     scheduler.loop()
+    if server is not None:
+        server.stop()
     broker.close()
     dispose()
+    tracing.stop()
+
+
+def _serve(settings: Settings, scheduler: Scheduler) -> MetricsServer | None:
+    """Serve what is counted here. A standby on the same machine finds the port taken, and schedules all the same."""
+    server = MetricsServer(
+        REGISTRY,
+        host=settings.metrics_host,
+        port=settings.scheduler_metrics_port,
+        ready=lambda: None if scheduler.leading else "another scheduler leads",
+    )
+    try:
+        server.start()
+    except OSError as error:
+        logger.warning("metrics.not_served", error=str(error))
+        return None
+    logger.info("metrics.served", url=f"{server.url}/metrics")
+    return server

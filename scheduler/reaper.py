@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, RowMapping
 
     from callboard.broker import Transport
+    from callboard.metering import Metering
     from callboard.settings import Settings
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -37,12 +38,20 @@ RESTARTED = "Server restarted during execution"
 class Reaper(Loop):
     """Declares workers dead and takes their runs; their messages the broker gives out again by itself."""
 
-    def __init__(self, engine: Engine, broker: Transport, settings: Settings, leading: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        broker: Transport,
+        settings: Settings,
+        leading: Callable[[], bool],
+        metering: Metering | None = None,
+    ) -> None:
         super().__init__("reaper", min(settings.recovery_seconds, settings.lease_seconds / 5))
         self._engine = engine
         self._broker = broker
         self._settings = settings
         self._leading = leading
+        self._metering = metering
         self._silent_since: dict[UUID, float] = {}
 
     def _tick(self) -> None:
@@ -104,6 +113,8 @@ class Reaper(Loop):
         if facts.payload:
             failures.bury(connection, facts, row["attempt"], failure, reason="worker lost", issue_id=issue_id)
         totals.add(connection, job=row["job"], queue=row["queue"], outcome="failed", seconds=float(seconds))
+        if self._metering is not None:
+            self._metering.gave_up(row["job"], row["queue"], failure.error_type)
         logger.warning("run.failed_with_its_worker", run_id=str(row["id"]), job=row["job"])
 
 

@@ -7,7 +7,7 @@ The row, the pending run, its claim and the schedule's watermark are one transac
 from __future__ import annotations
 
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +17,7 @@ from callboard import DuplicateRun
 from callboard.dispatch import enqueue, insert, message_for
 from callboard.ledger import schedules
 from callboard.spec import spec_of
+from observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from callboard.cadence import Cadence
     from callboard.ledger.facts import RunFacts
+    from callboard.metering import Metering
+    from observability.tracing._parts import Slot
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -44,8 +47,9 @@ class Due(NamedTuple):
 class Ticker:
     """Fires the recurring jobs of one broker. Not thread-safe: one leader, one thread."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, metering: Metering | None = None) -> None:
         self._broker = broker
+        self._metering = metering
         actors = sorted(broker.actors.items())
         self._actors: dict[str, Actor[Any, Any]] = {name: a for name, a in actors if spec_of(a).recurring}
         self._next: dict[str, datetime] = {}
@@ -94,7 +98,8 @@ class Ticker:
 
     def _deal_with(self, connection: Connection, job: str, now: datetime) -> bool:
         try:
-            sent = self._fire(connection, job, now)
+            with tracing.slot(job) as slot:
+                sent = self._fire(connection, job, now, slot)
             self._next[job] = self._cadence(job).after(now)
         except Exception as error:
             if connection.invalidated or connection.closed:
@@ -104,7 +109,7 @@ class Ticker:
             return False
         return sent
 
-    def _fire(self, connection: Connection, job: str, now: datetime) -> bool:
+    def _fire(self, connection: Connection, job: str, now: datetime, slot: Slot | None) -> bool:
         with connection.begin():
             locked = schedules.lock(connection, job)
             due = None if locked is None else self._due(job, locked[0], now)
@@ -113,6 +118,8 @@ class Ticker:
             watermark, paused = locked
             sent = self._decide(connection, job, watermark, due, now, paused=paused)
             schedules.advance(connection, job, due.last)
+        if slot is not None:
+            _tell(slot, due, now, fired=sent is not None)
         if sent is None:
             return False
         self._send(*sent)
@@ -173,6 +180,14 @@ class Ticker:
             enqueue(self._broker, message, facts)
         except Exception as error:  # noqa: BLE001 - the run is in the ledger, the reconciler sends it
             logger.warning("schedule.send_postponed", schedule=facts.job, error=str(error).partition("\n")[0])
+            return
+        if self._metering is not None and facts.scheduled_for is not None:
+            self._metering.fired((datetime.now(UTC) - facts.scheduled_for).total_seconds())
+
+
+def _tell(slot: Slot, due: Due, now: datetime, *, fired: bool) -> None:
+    lag = round((now - due.last).total_seconds() * 1000)
+    slot.tell(slot=due.last.isoformat(), lag_ms=lag, ticks=due.ticks, outcome="fired" if fired else "skipped")
 
 
 def _chunks(times: Iterator[datetime]) -> Iterator[list[datetime]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -37,6 +38,13 @@ def eventually(check: Callable[[], T], timeout: float = 10.0, *, every: float = 
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or repr(check)}; last seen: {seen}")
         time.sleep(every)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def alive(pid: int) -> bool:

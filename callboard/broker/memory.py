@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from callboard.broker.codec import decode, encode
 from callboard.broker.delivery import Delivery
 from callboard.broker.memory_store import Entry, MemoryStore
-from callboard.broker.transport import Transport
+from callboard.broker.transport import Transport, announced
 from callboard.envelope import delivery_id
 from callboard.outcome import GiveBack, Resend
 from callboard.settings import Settings
@@ -59,6 +59,7 @@ class MemoryBroker(Transport):
         """
         return self.enqueue_many([message], delay=delay)[0]
 
+    @announced
     def enqueue_many(self, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
         """Enqueue messages; all are taken, or it raises."""
         batch = list(messages)
@@ -67,8 +68,7 @@ class MemoryBroker(Transport):
             self.emit_before("enqueue", message, delay)
         entries = [self._entry(message) for message in batch]
         self.store.put(entries, None if delay is None else delay / 1000)
-        for message in batch:
-            self.emit_after("enqueue", message, delay)
+        self.enqueued(batch, delay)
         return batch
 
     def _entry(self, message: Message[Any]) -> Entry:

@@ -45,7 +45,7 @@ from callboard.broker._rabbitmq_publisher import Letter, Publisher
 from callboard.broker._rabbitmq_topology import FIRST, Topology, band_of
 from callboard.broker.codec import encode
 from callboard.broker.delivery import Depth
-from callboard.broker.transport import Transport
+from callboard.broker.transport import Transport, announced
 from callboard.broker.url import broker_url
 from callboard.envelope import KEY, delivery_id
 from callboard.errors import Unsupported
@@ -132,6 +132,7 @@ class RabbitBroker(Transport):
         """
         return self.enqueue_many([message], delay=delay)[0]
 
+    @announced
     def enqueue_many(self, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
         """Enqueue messages, and wait for all confirmations at once; as `enqueue`."""
         batch = list(messages)
@@ -140,8 +141,7 @@ class RabbitBroker(Transport):
             self.declare_queue(message.queue_name)
             self.emit_before("enqueue", message, delay)
         self._send(batch, delay or 0)
-        for message in batch:
-            self.emit_after("enqueue", message, delay)
+        self.enqueued(batch, delay)
         return batch
 
     def _send(self, batch: list[Message[Any]], delay_ms: int) -> None:

@@ -53,7 +53,7 @@ from callboard.broker._connect import connect, require_safe
 from callboard.broker._held import Strays
 from callboard.broker.codec import decode, encode
 from callboard.broker.delivery import Delayed, Delivery, Depth
-from callboard.broker.transport import Transport
+from callboard.broker.transport import Transport, announced
 from callboard.broker.url import broker_url
 from callboard.envelope import KEY, delivery_id, ready_since
 from callboard.outcome import Acknowledge, GiveBack, Resend
@@ -149,6 +149,7 @@ class RedisBroker(Transport):
         """
         return self.enqueue_many([message], delay=delay)[0]
 
+    @announced
     def enqueue_many(self, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
         """Enqueue messages, 1,000 in a round trip; as `enqueue`, and what is not JSON stops them all."""
         batch = list(messages)
@@ -159,8 +160,7 @@ class RedisBroker(Transport):
         self._check(batch)
         for start in range(0, len(batch), _CHUNK):
             self._send(batch[start : start + _CHUNK], -1 if delay is None else delay)
-        for message in batch:
-            self.emit_after("enqueue", message, delay)
+        self.enqueued(batch, delay)
         return batch
 
     def _check(self, batch: list[Message[Any]]) -> None:

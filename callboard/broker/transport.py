@@ -14,7 +14,8 @@ Who owns a message:
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import uuid4
 
 import structlog
@@ -35,6 +36,31 @@ if TYPE_CHECKING:
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+_EnqueueMany = TypeVar("_EnqueueMany", bound="Callable[..., list[Message[Any]]]")
+
+
+def announced(enqueue_many: _EnqueueMany) -> _EnqueueMany:
+    """Let middleware with an `around_enqueue(broker, batch, delay)` see a batch before it leaves.
+
+    What such a hook returns, if anything, is called when the batch has left, with None, or with what was raised.
+    """
+
+    @wraps(enqueue_many)
+    def enqueue(self: Transport, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
+        batch = list(messages)
+        ends = self.begin_enqueue(batch, delay)
+        try:
+            sent = enqueue_many(self, batch, delay=delay)
+        except BaseException as error:
+            for end in ends:
+                end(error)
+            raise
+        for end in ends:
+            end(None)
+        return sent
+
+    return cast("_EnqueueMany", enqueue)
+
 
 class Transport(Broker):
     """Base of the brokers; see the top of this module.
@@ -46,7 +72,7 @@ class Transport(Broker):
     knows_contents = True
 
     def __init__(self, middleware: list[Middleware] | None = None) -> None:
-        self._hooks: dict[str, list[Callable[..., None]]] = {}
+        self._hooks: dict[str, list[Callable[..., Any]]] = {}
         self._hooked: list[Middleware] = []
         super().__init__(middleware=middleware)
         self.queues: set[str] = set()
@@ -57,6 +83,8 @@ class Transport(Broker):
         self.accepting = True
         #: What becomes of a delivery that cannot be read; the dead-letter middleware sets it.
         self.on_defect: Callable[[Delivery], Settlement | None] | None = None
+        #: Told of messages that the server took.
+        self.on_enqueued: Callable[[Sequence[Message[Any]]], None] | None = None
         #: Told of a moment, in seconds from now, before which `pulse` should be called; the pulse loop sets it.
         self.expect_pulse: Callable[[float], None] = _nobody_listens
 
@@ -167,7 +195,7 @@ class Transport(Broker):
         """None: a delayed message waits on the server, under its own queue's name."""
         return set()
 
-    def hooks(self, name: str) -> list[Callable[..., None]]:
+    def hooks(self, name: str) -> list[Callable[..., Any]]:
         """The middleware methods of this name that do something, in the stack's order; found once, not at each call."""
         if self._hooked != self.middleware:
             self._hooks = {}
@@ -200,6 +228,27 @@ class Transport(Broker):
                 hook(self, *args, **kwargs)
             except Exception:  # as Dramatiq does
                 self.logger.critical("Unexpected failure in after_%s of %r.", signal, hook, exc_info=True)
+
+    def begin_enqueue(
+        self, batch: Sequence[Message[Any]], delay: int | None
+    ) -> list[Callable[[BaseException | None], None]]:
+        """Call every `around_enqueue`; what one of them raises is logged, as that of Dramatiq's hooks is."""
+        ends = []
+        for hook in self.hooks("around_enqueue"):
+            try:
+                end = hook(self, batch, delay)
+            except Exception:
+                self.logger.critical("Unexpected failure in around_enqueue of %r.", hook, exc_info=True)
+            else:
+                ends += [] if end is None else [end]
+        return ends
+
+    def enqueued(self, batch: Sequence[Message[Any]], delay: int | None) -> None:
+        """Tell the middleware, and whoever counts, that the server took a batch; for the brokers themselves."""
+        for message in batch:
+            self.emit_after("enqueue", message, delay)
+        if self.on_enqueued is not None:
+            self.on_enqueued(batch)
 
 
 def _nobody_listens(_seconds: float) -> None:

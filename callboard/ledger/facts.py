@@ -75,6 +75,8 @@ class Ending:
         delivery: The broker's id of the message that a retry will come back as.
         seconds: Its run time.
         ended: `time.monotonic()` at its end; the ledger's clock, less the time since then, gives `finished_at`.
+        cpu: Seconds of CPU time that its thread used.
+        trace: Ids of the trace and of the span it ran in, if that one is kept; for exemplars.
     """
 
     facts: RunFacts
@@ -84,6 +86,8 @@ class Ending:
     delivery: str
     seconds: float
     ended: float
+    cpu: float = 0.0
+    trace: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,9 @@ class Finisher:
     def _follow_up(self, cursor: Cursor, endings: Sequence[Ending]) -> None:
         over = [one for one in endings if not isinstance(one.outcome, Retry | Interrupted)]
         scheduled = [
-            (one.facts.job, totals.NAMES[type(one.outcome)], one.seconds) for one in over if one.facts.recurring
+            (one.facts.job, totals.NAMES[type(one.outcome)], one.seconds, float(sum(one.report.counts.values())))
+            for one in over
+            if one.facts.recurring
         ]
         if scheduled:
             schedules.ended_many(cursor, scheduled)

@@ -38,6 +38,13 @@ from board.runs r left join board.workers w on w.id = r.worker_id
 where r.id = :id and r.created_at = :created_at for update of r
 """)
 
+_HAS_ENDED = text("""
+select 1 from board.runs
+where id = cast(:id as uuid) and created_at = cast(:created_at as timestamptz)
+  and (token = :token and state <> 'running'
+       or exists (select from board.failures where run_id = cast(:id as uuid) and attempt = :attempt))
+""")
+
 _LOSE = text("""
 update board.runs
 set state = 'pending', token = null, crashes = crashes + 1, reason = 'lost', attempt = greatest(attempt, 1),
@@ -263,6 +270,12 @@ def request_cancel(connection: Connection, run_id: UUID, *, by: str) -> RowMappi
 def cancelled_among(connection: Connection, ids: Iterable[UUID]) -> set[UUID]:
     """Those of `ids` that somebody asked to cancel."""
     return set(connection.execute(_CANCELLED_AMONG, {"ids": list(ids)}).scalars())
+
+
+def has_ended(connection: Connection, run_id: str, created_at: str, token: int, attempt: int) -> bool:
+    """Whether the attempt has ended, and the ledger knows: by its token, or, if it is tried again, by its failure."""
+    given = {"id": run_id, "created_at": created_at, "token": token, "attempt": attempt}
+    return connection.execute(_HAS_ENDED, given).one_or_none() is not None
 
 
 def save_progress(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -34,7 +34,7 @@ on conflict (job, scheduled_for) do nothing
 """)
 _ENDED = text("""
 update board.schedules
-set last_completion_at = now(), last_state = :outcome, last_duration_seconds = :seconds,
+set last_completion_at = now(), last_state = :outcome, last_duration_seconds = :seconds, last_records = null,
     last_success_at = case :outcome when 'success' then now() else last_success_at end,
     consecutive_failures = case :outcome when 'success' then 0 when 'failed' then consecutive_failures + 1
                            else consecutive_failures end
@@ -45,12 +45,12 @@ _STARTED = "update board.schedules set last_start_at = now() where job = any(%(j
 _ENDED_MANY = """
 with g as materialized (
     select * from json_to_recordset(%(rows)s::json)
-        as g (job text, outcome text, seconds float8, succeeded boolean, failures integer)
+        as g (job text, outcome text, seconds float8, records float8, succeeded boolean, failures integer)
 ), held as materialized (
     select job from board.schedules join g using (job) order by job for update of schedules
 )
 update board.schedules s
-set last_completion_at = now(), last_state = g.outcome, last_duration_seconds = g.seconds,
+set last_completion_at = now(), last_state = g.outcome, last_duration_seconds = g.seconds, last_records = g.records,
     last_success_at = case when g.succeeded then now() else s.last_success_at end,
     consecutive_failures = case when g.succeeded then 0 else s.consecutive_failures end + g.failures
 from g join held using (job)
@@ -136,12 +136,12 @@ def started(cursor: Cursor, jobs: Iterable[str]) -> None:
     cursor.execute(_STARTED, {"jobs": list(jobs)})
 
 
-def ended_many(cursor: Cursor, ended: Iterable[tuple[str, str, float]]) -> None:
-    """Runs of schedules' jobs have ended for good, in this order: job, outcome, seconds."""
+def ended_many(cursor: Cursor, ended: Iterable[tuple[str, str, float, float]]) -> None:
+    """Runs of schedules' jobs have ended for good, in this order: job, outcome, seconds, sum of their counts."""
     rows: dict[str, dict[str, Any]] = {}
-    for job, outcome, seconds in ended:
+    for job, outcome, seconds, records in ended:
         row = rows.setdefault(job, {"job": job, "succeeded": False, "failures": 0})
-        row |= {"outcome": outcome, "seconds": seconds}
+        row |= {"outcome": outcome, "seconds": seconds, "records": records}
         if outcome == "success":
             row |= {"succeeded": True, "failures": 0}
         elif outcome == "failed":

@@ -49,14 +49,15 @@ class Starter:
 
     def _ask(self, connection: Connection, facts: RunFacts) -> Started | Refused:
         wait = limits.wait(connection, facts)
-        if wait > 0:
-            return Refused("limit", delay=wait)
+        if wait is not None:
+            limits.tell(connection, facts, wait.reason)
+            return Refused("limit", delay=wait.seconds, detail=wait.reason)
         if facts.single:
             holder = claims.take(connection, facts, lease=self._settings.lease_seconds)
             if holder is not None:
                 return self._overlap(connection, facts, holder)
         answer = self._try(connection, [facts]).get(facts.id) or self._refuse(connection, facts)
-        if facts.single and answer == Refused("ended"):
+        if facts.single and isinstance(answer, Refused) and answer.reason == "ended":
             claims.release(connection, facts.job, facts.scope, facts.id)
         return answer
 
@@ -83,7 +84,7 @@ class Starter:
     def _refuse(self, connection: Connection, facts: RunFacts) -> Started | Refused:
         place = runs.look(connection, facts)
         if place is None or place.state not in ("pending", "running"):
-            return Refused("ended")
+            return Refused("ended", detail="cancelled" if place and place.state == "cancelled" else "")
         if place.state == "running":
             if place.held:
                 return Refused("elsewhere", delay=_ELSEWHERE_SECONDS)
@@ -93,7 +94,7 @@ class Starter:
         if place.cancelled:
             runs.end_pending(connection, facts.id, facts.created_at, state="cancelled", reason="cancelled")
             over(connection, facts, "cancelled")
-            return Refused("ended")
+            return Refused("ended", detail="cancelled")
         if place.crashes >= self._settings.max_crashes:
             return Refused("poison", detail=str(place.crashes))
         return Refused("early", delay=max(place.early, 0.1)) if place.early > 0 else Refused("ended")

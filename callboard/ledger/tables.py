@@ -114,6 +114,17 @@ schedules = Table(
     Column("last_state", Text),
     Column("consecutive_failures", Integer, nullable=False, server_default="0"),
     Column("missed", JSONB, nullable=False, server_default="{}", comment="ticks without a run of their own, by reason"),
+    Column("last_records", Float, comment="sum of what the last run that ended counted"),
+)
+
+canaries = Table(
+    "canaries",
+    metadata,
+    Column("queue", Text, primary_key=True),
+    _time("declared_at", required=True),
+    _time("sent_at"),
+    Column("delivery", Text, comment="the broker's id of the message sent last"),
+    _time("last_success_at"),
 )
 
 occurrences = Table(

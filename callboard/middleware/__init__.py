@@ -8,6 +8,9 @@ function's outcome first, and the ones at the top see everybody's decision.
 | Correlation   | what the others see of a message being sent carries its ids                                   |
 | RunRecord     | nothing happens before the attempt is in the ledger; it records when all others have decided.  |
 |               | The claim that keeps runs from overlapping is taken in the same transaction as the start       |
+| Tracing       | its span lasts as long as the attempt, from its start in the ledger until all others have      |
+|               | decided; what the engine itself asks the ledger is outside. First to see a message leave       |
+| Journal       | the line that an attempt begins has its trace id                                              |
 | DeadLetter    | messages that never became a run                                                              |
 | Callbacks     | Dramatiq's on_success and on_failure, told what Retries decided                                |
 | Pipelines     | Dramatiq's pipelines, the same                                                                |
@@ -35,9 +38,11 @@ from callboard.middleware.failure_kinds import FailureKinds
 from callboard.middleware.follow_ups import Callbacks, Pipelines
 from callboard.middleware.hard_limit import HardLimit
 from callboard.middleware.interruption import Interruption
+from callboard.middleware.journal import Journal
 from callboard.middleware.retries import Retries
 from callboard.middleware.run_record import RunRecord, conclude
 from callboard.middleware.time_limit import TimeLimit
+from callboard.middleware.tracing import Tracing
 
 if TYPE_CHECKING:
     from dramatiq import Middleware
@@ -50,6 +55,8 @@ def stack(record: RunRecord | None = None) -> list[Middleware]:
     return [
         Correlation(),
         record or RunRecord(),
+        Tracing(),
+        Journal(),
         DeadLetter(),
         Callbacks(),
         Pipelines(),

@@ -24,6 +24,7 @@ class Execution:
     started: Started
     run: Run
     began: float = field(default_factory=time.monotonic)
+    cpu: float = field(default_factory=time.thread_time)
     failure: Failure | None = None
     outcome: Outcome | None = None
     ending: Ending | None = None

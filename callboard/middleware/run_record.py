@@ -23,15 +23,16 @@ from callboard import dispatch
 from callboard.broker.codec import encode
 from callboard.broker.pulse import Pulse
 from callboard.broker.transport import Transport
-from callboard.envelope import KEY, delivery_id, facts_of, stamp
+from callboard.envelope import KEY, delay_again, delivery_id, facts_of, stamp
 from callboard.errors import LedgerUnavailable
 from callboard.failures import Kind
 from callboard.heart import Heart
-from callboard.journal import finished, started
+from callboard.journal import finished
 from callboard.ledger.database import AWAY, get_engine, transaction
 from callboard.ledger.facts import Ending, Refused, Report, Started
 from callboard.ledger.gate import Gate
 from callboard.ledger.recorder import Recorder
+from callboard.metering import Metering
 from callboard.middleware._execution import Execution, execution_of
 from callboard.outcome import (
     Acknowledge,
@@ -84,6 +85,8 @@ class RunRecord(Middleware):
         self._heart: Heart | None = None
         self._pulse: Pulse | None = None
         self._stopping = threading.Event()
+        #: What is counted; None before a worker has booted, and when nothing is to be counted.
+        self.metering: Metering | None = None
 
     @property
     def actor_options(self) -> set[str]:
@@ -109,8 +112,14 @@ class RunRecord(Middleware):
         self._recorder = Recorder(get_engine(), worker_id, settings)
         self._gate = Gate(self._recorder)
         threads, host = worker.worker_threads, socket.gethostname()
-        self._heart = Heart(broker, worker_id, settings, self._recorder, threads=threads, host=host)
+        self.metering = Metering.of(settings)
+        queues = worker.consumer_whitelist or None  # None: whatever is declared
+        self._heart = Heart(
+            broker, worker_id, settings, self._recorder, self.metering, threads=threads, host=host, queues=queues
+        )
         self._heart.start()
+        if self.metering is not None:
+            self.metering.declare(spec_of(actor) for actor in broker.actors.values())
         if isinstance(broker, Transport):
             broker.accepting = True
             self._pulse = Pulse(broker)
@@ -190,6 +199,7 @@ class RunRecord(Middleware):
         light = delivery is not None and _is_light(message.options, spec, facts)
         answer = self._start_lightly() if light else self._start(facts)
         if isinstance(answer, Refused):
+            message.refused = answer  # type: ignore[attr-defined]  # ours, for the trace
             message.settlement = self._turn_away(message, facts, answer)  # type: ignore[attr-defined]  # ours
             raise SkipMessage(answer.reason)
         run = Run.begin(facts, answer)
@@ -198,7 +208,6 @@ class RunRecord(Middleware):
         enter_run(run)
         if self._heart is not None:
             self._heart.watch(execution)
-        started(run, spec)
 
     def _start(self, facts: RunFacts) -> Started | Refused:
         start = self.recorder.start if self._gate is None else self._gate.start
@@ -228,6 +237,8 @@ class RunRecord(Middleware):
             failure = Failure.of(error, job=facts.job, scope=facts.scope, kind=Kind.POISON)
             self._bury(facts, failure, "poison", int(answer.detail))
         finished(facts, answer, retries=message.options.get("retries", 0))
+        if self.metering is not None:
+            self.metering.turned_away(facts, answer)
         return Acknowledge()
 
     def _bury(self, facts: RunFacts, failure: Failure, reason: str, attempt: int) -> None:
@@ -254,6 +265,8 @@ class RunRecord(Middleware):
             delivery=delivery_id(message._message),  # noqa: SLF001 - the proxied message
             seconds=now - execution.began,
             ended=now,
+            cpu=time.thread_time() - execution.cpu,
+            trace=run.exemplar,
         )
         if self._heart is not None:
             self._heart.unwatch(execution)
@@ -261,6 +274,8 @@ class RunRecord(Middleware):
         if not vars(message).get("deferred"):
             ending = execution.ending
             kept = self._until_recorded(lambda: self.recorder.finish_many([ending])[0])
+            if kept and self.metering is not None:
+                self.metering.count(self.metering.batch([message]))
             message.settlement = conclude(message, kept=kept)  # type: ignore[attr-defined]  # ours
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
@@ -303,13 +318,22 @@ def conclude(message: MessageProxy, *, kept: bool | None) -> Settlement | None:
         return None
     ending = execution.ending
     milliseconds = round(ending.seconds * 1000)
-    finished(execution.facts, ending.outcome, run=execution.run, milliseconds=milliseconds, fenced=not kept)
+    finished(
+        execution.facts,
+        ending.outcome,
+        run=execution.run,
+        milliseconds=milliseconds,
+        fenced=not kept,
+        began=execution.began,
+    )
     if isinstance(ending.outcome, Retry) and kept:
+        delay_again(message.options, ending.outcome.delay)
         return Resend(ending.outcome.delay)
     if kept and not isinstance(ending.outcome, Interrupted):
         return Acknowledge()
     # Given back; or the run was taken from us, and nobody may have its message: whoever gets it asks the ledger first.
     message.options[KEY]["begun"] = True
+    delay_again(message.options, 0)
     return Resend(0)
 
 

@@ -30,6 +30,13 @@ def make_plan(settings: Settings, worker: Sequence[str]) -> Plan:
         log_format=settings.log_format,
         log_level=settings.log_level,
         version=metadata.version("callboard"),
+        revision=settings.revision,
+        dramatiq=metadata.version("dramatiq"),
+        metrics=settings.metrics,
+        metrics_host=settings.metrics_host,
+        metrics_port=settings.worker_metrics_port,
+        metrics_most_actors=settings.metrics_most_actors,
+        packages=tuple(path for path in sys.path if path.endswith("-packages")),
     )
 
 

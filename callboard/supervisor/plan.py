@@ -23,6 +23,10 @@ class Plan:
         lease_seconds: A worker that is silent for so long has lost its runs to others.
         max_jobs: A process that did so many is renewed; 0: never.
         max_memory_mb: A process that holds more is renewed (resident memory, 10^6 bytes); 0: never.
+        revision: Of the code that runs, as the deployment names it.
+        dramatiq: Its version.
+        metrics: Whether the workers count, and it is served.
+        packages: Folders of installed libraries, which a bare supervisor does not search.
     """
 
     worker: tuple[str, ...]
@@ -36,6 +40,13 @@ class Plan:
     log_format: Literal["auto", "json", "text"] = "auto"
     log_level: str = "info"
     version: str = ""
+    revision: str = ""
+    dramatiq: str = ""
+    metrics: bool = False
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    metrics_most_actors: int = 500
+    packages: tuple[str, ...] = ()
 
     @property
     def stop_seconds(self) -> float:
@@ -50,4 +61,4 @@ class Plan:
     def from_json(cls, text: str) -> Plan:
         """What `to_json` made."""
         given: dict[str, Any] = json.loads(text)
-        return cls(**given | {"worker": tuple(given["worker"]), "notary": tuple(given["notary"])})
+        return cls(**given | {name: tuple(given[name]) for name in ("worker", "notary", "packages")})

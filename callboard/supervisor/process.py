@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from callboard.children import ChildExit, Children
 from callboard.exits import Exit
+from callboard.supervisor.metrics import WorkerMetrics
 from callboard.supervisor.plan import Plan
 from callboard.supervisor.workforce import Workforce
 from observability import logs
@@ -28,20 +29,27 @@ def run(plan: Plan) -> int:
     logs.configure(format=plan.log_format, level=plan.log_level, service="worker", version=plan.version, small=True)
     stopping = _stop_event()
     with Children() as children:
-        workforce = Workforce(children, plan)
+        metrics = WorkerMetrics(plan, children) if plan.metrics else None
+        workforce = Workforce(children, plan, env=metrics.env if metrics else {})
         workforce.start()
         _log.info("workers.started", processes=plan.processes, threads=plan.threads)
-        code = _tend(workforce, stopping)
+        code = _tend(workforce, metrics, stopping)
         _log.info("workers.stopping")
         killed = children.stop(plan.stop_seconds)
+        if metrics:
+            metrics.close()
         workforce.close()
     _log.info("workers.stopped", killed=killed)
     return code
 
 
-def _tend(workforce: Workforce, stopping: threading.Event) -> int:
+def _tend(workforce: Workforce, metrics: WorkerMetrics | None, stopping: threading.Event) -> int:
     """Tend until we are asked to stop, or until it is plain that no worker can ever start."""
+    if metrics:
+        metrics.watch(workforce)
     while not stopping.wait(_ROUND_SECONDS):
+        if metrics:
+            metrics.tend()
         for ended in workforce.tend():
             _log.error("worker.died", **died(ended))
             if ended.exit_code in _HOPELESS and not workforce.has_worked:

@@ -43,6 +43,7 @@ class Workforce:
 
     Attributes:
         has_worked: Whether any worker has ever begun to take messages.
+        replaced: How many processes were, because they died by themselves, were killed here, or were renewed.
     """
 
     def __init__(
@@ -64,6 +65,13 @@ class Workforce:
         self._notaries = 0
         self._last_round = clock()
         self.has_worked = False
+        self._killed: set[str] = set()
+        self.replaced = dict.fromkeys(("died", "killed", "renewed"), 0)
+
+    def seats(self) -> list[Seat]:
+        """Every place with a process, also that of one that is being renewed; from any thread."""
+        renewal = self._renewal
+        return [*self._seats.values(), *([renewal.old] if renewal else [])]
 
     def start(self) -> None:
         """Start the workers."""
@@ -79,7 +87,10 @@ class Workforce:
         seconds = min(self._clock() - self._last_round, _LONGEST_ROUND)
         self._last_round = self._clock()
         exits = [ended for ended in self._children.poll() if not self._was_asked(ended)]
-        for seat in [*self._seats.values(), *([self._renewal.old] if self._renewal else [])]:
+        for name in {ended.name for ended in exits} & self._seats.keys():
+            self.replaced["killed" if name in self._killed else "died"] += 1
+            self._killed.discard(name)
+        for seat in self.seats():
             self._report(seat)
             self._check(seat, seconds)
             self.has_worked = self.has_worked or seat.working
@@ -88,7 +99,7 @@ class Workforce:
 
     def close(self) -> None:
         """Let go of the pages; after the children have been stopped."""
-        for seat in [*self._seats.values(), *([self._renewal.old] if self._renewal else [])]:
+        for seat in self.seats():
             seat.page.close()
         self._seats.clear()
         self._renewal = None
@@ -127,6 +138,7 @@ class Workforce:
             runs = names(seat.convicted or seat.page.running())
             _log.error("worker.killed", child=seat.name, worker_pid=pid, reason=reason, runs=runs)
             self._children.kill(seat.name)
+            self._killed.add(seat.name)
 
     def _fault(self, seat: Seat, seconds: float) -> str:
         """Why the process has to be killed; empty if it has not."""
@@ -200,4 +212,5 @@ class Workforce:
         self._children.forget(renewal.old.name)
         renewal.old.page.close()
         self._renewal = None
+        self.replaced["renewed"] += 1
         _log.info("worker.renewed", child=renewal.new.name, worker_pid=self._children.pid(renewal.new.name))

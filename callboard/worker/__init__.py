@@ -17,6 +17,7 @@ from callboard.ledger.database import dispose, transaction
 from callboard.loading import load_actors
 from callboard.worker.lane import LanePlan
 from callboard.worker.worker import Worker
+from observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -70,6 +71,7 @@ def run_worker(settings: Settings, *, queues: Collection[str] = ()) -> None:
     clean = worker.stop(settings.shutdown_grace_seconds + _UNWIND_SECONDS)
     broker.close()
     dispose()
+    tracing.stop()  # last: a back end for traces that does not answer delays nobody's goodbye
     logger.info("worker.stopped", clean=clean)
 
 

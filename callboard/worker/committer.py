@@ -18,10 +18,10 @@ from dramatiq.errors import ConnectionClosed
 
 from callboard.ledger.database import AWAY
 from callboard.middleware import conclude
-from callboard.outcome import Acknowledge
+from callboard.outcome import Acknowledge, Interrupted, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from callboard.broker.consumer import Proxy
     from callboard.broker.delivery import Delivery
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from callboard.ledger.facts import Ending
     from callboard.middleware import RunRecord
     from callboard.outcome import Settlement
+    from observability.meters import Batch
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -98,10 +99,15 @@ class Committer:
 
     def _do(self, batch: list[Proxy]) -> None:
         ended = [(message, message.execution.ending) for message in batch if message.execution is not None]
+        intended = self._intend(batch, ended)
         kept = self._write([ending for _, ending in ended])
         if kept is None:
             self.unrecorded += len(batch)
             return
+        if not all(kept):
+            fenced = {id(message) for (message, _), keep in zip(ended, kept, strict=True) if not keep}
+            intended = self._intend([message for message in batch if id(message) not in fenced], [])
+        self._count(intended)
         for (message, _), keep in zip(ended, kept, strict=True):
             message.settlement = conclude(message, kept=keep)
         self._settle([(message.delivery, message.settlement or Acknowledge()) for message in batch])
@@ -110,6 +116,33 @@ class Committer:
         if self._broker.hooks("after_ack") or self._broker.hooks("after_nack"):
             for message in batch:
                 self._broker.emit_after("nack" if message.failed else "ack", message)
+
+    def _intend(self, batch: Iterable[Proxy], ended: Sequence[tuple[Proxy, Ending]]) -> Batch | None:
+        """What is to be counted of the batch; a process that is killed before it could leaves it written down."""
+        metering = self._record.metering
+        if metering is None:
+            return None
+        try:
+            counts = metering.batch(batch)
+            if ended:
+                metering.intend(counts, min((ending for _, ending in ended), key=_goes_on))
+        except Exception as error:  # what is not counted is recorded all the same
+            logger.exception("metrics.not_counted", error=str(error).partition("\n")[0])
+            return None
+        return counts
+
+    def _count(self, intended: Batch | None) -> None:
+        if intended is None or self._record.metering is None:
+            return
+        try:
+            self._record.metering.count(intended)
+            self._record.metering.done()
+        except Exception as error:
+            logger.exception("metrics.not_counted", error=str(error).partition("\n")[0])
+
+    def _failed(self, operation: str) -> None:
+        if self._record.metering is not None:
+            self._record.metering.broker_failed(operation)
 
     def _write(self, endings: list[Ending]) -> list[bool] | None:
         wait = _FIRST_WAIT
@@ -132,6 +165,7 @@ class Committer:
                 self._broker.settle(batch)
             except ConnectionClosed as error:
                 logger.warning("broker.away", error=str(error).partition("\n")[0])
+                self._failed("settle")
             except Exception as error:
                 logger.exception("broker.refused", error=str(error).partition("\n")[0], messages=len(batch))
             else:
@@ -139,3 +173,8 @@ class Committer:
             if self._giving_up.wait(wait):
                 return  # they are recorded: whoever gets them next is told that they are over
             wait = min(wait * 2, _LONGEST_WAIT)
+
+
+def _goes_on(ending: Ending) -> bool:
+    """Whether the run may start again, and its row forget this attempt."""
+    return isinstance(ending.outcome, Retry | Interrupted)

@@ -44,6 +44,8 @@ _ROUND_SECONDS = 5.0
 # Deliveries that nobody began, in a lane where nothing ended for so long, go back to where others can take them.
 _HOARD_SECONDS = 0.1
 _AFTER_ERROR_SECONDS = 0.5
+# How often it is counted what lies ready here.
+_COUNT_SECONDS = 1.0
 # A message that must run alone, and cannot now, is looked at again after so long.
 _SUSPECT_SECONDS = 1.0
 
@@ -66,9 +68,11 @@ class Worker:
         self.quarantine = Quarantine(self._gate_moved)
         self._lanes = [LanePool(plan, self) for plan in lanes]
         self._lane_of = {queue: lane for lane in self._lanes for queue in lane.queues}
+        self.consumer_whitelist = set(self._lane_of)  # Dramatiq's name for the queues that a worker takes from
         self._fetcher = threading.Thread(target=self._fetch_all, name="fetcher", daemon=True)
         self._fetching_for = 0
         self._page: StatusPage | None = None
+        self._next_count = 0.0
 
     def start(self) -> None:
         """Begin to work."""
@@ -121,6 +125,8 @@ class Worker:
                 self._fetch_once()
             except ConnectionClosed as error:
                 logger.warning("broker.away", error=str(error).partition("\n")[0])
+                if self._record.metering is not None:
+                    self._record.metering.broker_failed("fetch")
                 self._pause(_AFTER_ERROR_SECONDS)
             except Exception as error:
                 logger.exception("broker.fetch_failed", error=str(error).partition("\n")[0])
@@ -153,6 +159,9 @@ class Worker:
             elif stalled >= _HOARD_SECONDS:
                 self._give_back(lane.take_back())
         self.quarantine.look(now)
+        if self._record.metering is not None and now >= self._next_count:
+            self._next_count = now + _COUNT_SECONDS
+            self._record.metering.prefetched(sum(lane.waiting for lane in self._lanes))
 
     def _fetch(self, wanted: Sequence[Lane], seconds: float) -> Sequence[Delivery]:
         self._fetching_for = len(wanted)

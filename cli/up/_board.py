@@ -13,6 +13,7 @@ from callboard.ledger import migrate
 from callboard.ledger.database import database_url, dispose
 from callboard.loading import load_actors
 from callboard.supervisor.command import make_plan
+from callboard.supervisor.metrics import WorkerMetrics
 from callboard.supervisor.workforce import Workforce
 from cli._service import command
 from cli._times import span
@@ -48,6 +49,7 @@ class Board:
         self.began = time.monotonic()
         self._children = Children()
         self._workforce: Workforce | None = None
+        self._metrics: WorkerMetrics | None = None
         self._resources = ExitStack()
 
     @property
@@ -82,28 +84,48 @@ class Board:
         logs.configure(format="json", level=self.settings.log_level, service="cli", stream=stream)
 
     def _spawn(self) -> None:
-        host, wanted = self.settings.exporter_host, self.settings.exporter_port
-        port = free_port(wanted, host)
-        if wanted not in (port, 0):
-            self.notes.append(f"port {wanted} is taken: metrics are on port {port} instead (CALLBOARD_EXPORTER_PORT).")
+        host = self.settings.exporter_host
+        port = self._port(host, "exporter_port")
         self.metrics_url = f"http://{host}:{port}/metrics"
         grace = min(self.settings.shutdown_grace_seconds, _GRACE_SECONDS)
         common = {"CALLBOARD_HOME": str(self.settings.home), "CALLBOARD_SHUTDOWN_GRACE_SECONDS": str(grace)}
         if self.sandbox.ollama_port is not None:
             self._run(OLLAMA, self.sandbox.ollama_command(), {})
-        self._run("scheduler", command("scheduler"), common)
-        plan = make_plan(self.settings, command("worker-process"))
+        scheduler_port = self._port(self.settings.metrics_host, "scheduler_metrics_port")
+        self._run("scheduler", command("scheduler"), common | {"CALLBOARD_SCHEDULER_METRICS_PORT": str(scheduler_port)})
+        self._start_workers(common)
+        self._run("exporter", command("exporter", "--port", str(port)), common)
+
+    def _start_workers(self, env: dict[str, str]) -> None:
+        ports = {"worker_metrics_port": self._port(self.settings.metrics_host, "worker_metrics_port")}
+        plan = make_plan(self.settings.model_copy(update=ports), command("worker-process"))
+        self._metrics = WorkerMetrics(plan, self._children) if plan.metrics else None
         self._workforce = Workforce(
-            self._children, plan, env=common, log=lambda name: self.logs / f"{name.removesuffix('-old')}.log"
+            self._children,
+            plan,
+            env=env | (self._metrics.env if self._metrics else {}),
+            log=lambda name: self.logs / f"{name.removesuffix('-old')}.log",
         )
         self._workforce.start()
-        self._run("exporter", command("exporter", "--port", str(port)), common)
+        if self._metrics is not None:
+            self._metrics.watch(self._workforce)
+
+    def _port(self, host: str, setting: str) -> int:
+        """The port that a setting names, or a free one if that is taken, which people are told."""
+        wanted: int = getattr(self.settings, setting)
+        port = free_port(wanted, host)
+        if wanted not in (port, 0):
+            name = f"CALLBOARD_{setting.upper()}"
+            self.notes.append(f"port {wanted} is taken: these metrics are on port {port} instead ({name}).")
+        return port
 
     def _run(self, name: str, argv: list[str], env: dict[str, str]) -> None:
         self._children.spawn(name, argv, env, log=self.logs / f"{name}.log")
 
     def tend(self) -> list[str]:
         """Bring back what has died; returns what happened, a line each. Call it a few times a second."""
+        if self._metrics is not None:
+            self._metrics.tend()
         ended = [
             f"{child.name} ended with exit code {child.exit_code}; see {self.logs / child.name}.log"
             for child in (self._workforce.tend() if self._workforce else [])
@@ -121,6 +143,8 @@ class Board:
             if names:
                 _try_to(say, "callboard: stopping")
             killed = self._children.stop(_CHILDREN_SECONDS)
+            if self._metrics is not None:
+                self._metrics.close()
             if self._workforce is not None:
                 self._workforce.close()
             get_broker().close()

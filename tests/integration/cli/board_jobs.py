@@ -34,7 +34,10 @@ def broken(reason: str = "the disk is full") -> None:
     current_run().count(mended=1)
 
 
-@job("stubborn", queue="fast", retry=Backoff(max_retries=2, base=0.01, cap=0.01))
+_PAUSE = float(os.environ.get("STUBBORN_SECONDS", "0.01"))
+
+
+@job("stubborn", queue="fast", retry=Backoff(max_retries=2, base=_PAUSE, cap=_PAUSE))
 def stubborn() -> None:
     """Fail each time, with retries."""
     raise OSError("no route to host")

@@ -57,7 +57,7 @@ def test_runs_are_listed_newest_first_with_what_they_counted(board: Board) -> No
 def test_runs_as_json_have_stable_keys_utc_times_and_whole_ids(board: Board) -> None:
     board("run", "quick")
     (run,) = parsed(board, "runs")
-    assert list(run) == [*runs_command.KEYS, "wait_seconds", "duration_seconds"]
+    assert list(run) == [*runs_command.KEYS, "wait_seconds", "duration_seconds", "end_to_end_seconds"]
     assert (run["job"], run["state"], run["counts"]) == ("quick", "completed", {"items": 3, "errors": 0})
     assert run["finished_at"].endswith("Z")
     assert datetime.fromisoformat(run["finished_at"]) > datetime.now(UTC) - timedelta(minutes=1)

@@ -156,7 +156,7 @@ def test_starts_of_all_kinds_in_one_batch(board: Board) -> None:
     assert sorted(told[2:4]) == ["overlap", "started"]
     assert sorted(told[4:6]) == ["limit", "started"]
     assert told[6] == "elsewhere"
-    assert sorted(states(board).values()) == ["cancelled", "completed", "running", "running", "running"]
+    assert sorted(states(board).values()) == ["cancelled", "completed", "pending", "running", "running", "running"]
 
 
 def test_a_start_that_cannot_be_written_does_not_hold_up_the_others(board: Board) -> None:

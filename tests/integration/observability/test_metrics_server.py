@@ -7,6 +7,7 @@ import http.client
 import socket
 import threading
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +17,9 @@ from prometheus_client.registry import Collector
 
 from observability._http import MAX_CONNECTIONS
 from observability.exporter import state_registry
+from observability.exposition import choose_plain
 from observability.server import MAX_SCRAPES, MetricsServer, fine
-from observability.snapshot import BROKER, POSTGRES, JobFacts, QueueFacts, Snapshot, SourceState
+from observability.snapshot import BROKER, POSTGRES, JobFacts, QueueFacts, ScheduleFacts, Snapshot, SourceState
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -29,9 +31,14 @@ if TYPE_CHECKING:
     from observability.server import Probe
 
 UP = SourceState(up=True, seconds=0.01)
+SCHEDULE = ScheduleFacts(
+    "collect", "collect_all", "default", "@hourly", 3600.0, enabled=True, created_at=datetime(2026, 5, 4, tzinfo=UTC),
+    missed={"overlap": 7},
+)  # fmt: skip
 SNAPSHOT = Snapshot(
     queues=(QueueFacts('que"ue\\\n', ready=3, claimed=0, delayed=0, dead=0, orphaned=0),),
-    jobs=(JobFacts("collect_all", "default", attempts={"success": 7}),),
+    schedules=(SCHEDULE,),
+    jobs=(JobFacts("collect_all", "default", dead_letters=7),),
     sources={BROKER: UP, POSTGRES: UP},
 )
 OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.2"
@@ -41,7 +48,7 @@ OPENMETRICS = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;versi
 def serving(
     collect: Callable[[], Snapshot] = lambda: SNAPSHOT, healthy: Probe = fine, ready: Probe = fine
 ) -> Iterator[MetricsServer]:
-    server = MetricsServer(state_registry(collect), healthy=healthy, ready=ready)
+    server = MetricsServer(state_registry(collect), healthy=healthy, ready=ready, encoder=choose_plain)
     server.start()
     try:
         yield server
@@ -65,7 +72,7 @@ def test_a_scrape_in_the_text_format() -> None:
     assert response.status == 200
     assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     families = {family.name: family for family in parse_text(body.decode())}
-    assert families["callboard_attempts"].type == "counter"
+    assert families["callboard_schedule_missed"].type == "counter"
     assert families["callboard_queue_depth"].samples[0].labels["queue"] == 'que"ue\\\n'
 
 
@@ -75,10 +82,10 @@ def test_a_scrape_in_openmetrics() -> None:
     assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     families = {family.name: family for family in parse_openmetrics(body.decode())}  # type: ignore[no-untyped-call]  # it bears no annotations
     assert body.endswith(b"# EOF\n")
-    assert families["callboard_run_duration_seconds"].type == "histogram"
-    totals = [sample for sample in families["callboard_attempts"].samples if sample.value == 7]
-    assert [sample.name for sample in totals] == ["callboard_attempts_total"]
-    assert totals[0].labels == {"queue": "default", "actor": "collect_all", "outcome": "success"}
+    assert families["callboard_dead_letters"].type == "gauge"
+    missed = [sample for sample in families["callboard_schedule_missed"].samples if sample.value == 7]
+    assert [sample.name for sample in missed] == ["callboard_schedule_missed_total"]
+    assert missed[0].labels == {"schedule": "collect", "reason": "overlap"}
 
 
 def test_a_scrape_may_be_compressed() -> None:

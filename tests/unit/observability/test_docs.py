@@ -27,7 +27,10 @@ def test_the_pages_in_the_repository_are_up_to_date() -> None:
 
 def test_every_metric_and_event_is_on_its_page() -> None:
     metrics, events = docs.metrics_page(), docs.events_page()
-    assert all(f"| `{metric.name}` | {metric.kind} |" in metrics for metric in CATALOGUE)
+    for metric in CATALOGUE:
+        (row,) = [line for line in metrics.splitlines() if line.startswith(f"| `{metric.name}` | {metric.kind} |")]
+        heading = metrics.rindex("## Served by the", 0, metrics.index(row))
+        assert metrics[heading:].startswith(f"## Served by the {metric.process}\n")
     assert all(f"| `{event.name}` |" in events for event in EVENTS)
     assert all(f"| `{found.name}` |" in events for found in _scan.find_events(docs.ROOT))
 

@@ -10,16 +10,13 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from observability.catalogue import CATALOGUE, MISS_REASONS, OUTCOMES, PREFIX, QUEUE_STATES, RESULTS
-from observability.exporter import StateCollector, read_source, state_registry
+from observability.catalogue import CATALOGUE, MISS_REASONS, PREFIX, QUEUE_STATES, of
+from observability.exporter import StateCollector, state_registry
 from observability.snapshot import (
     BROKER,
     POSTGRES,
-    RUN_BUCKETS,
     JobFacts,
-    OccurrenceFacts,
     QueueFacts,
-    RunDurations,
     ScheduleFacts,
     Snapshot,
     SourceState,
@@ -44,8 +41,13 @@ SNAPSHOT = Snapshot(
             dead=4,
             orphaned=5,
             oldest_ready_age_seconds=1.5,
+            oldest_delayed_overdue_seconds=0.5,
+            dead_oldest_age_seconds=600.0,
             consumers=2,
             paused=False,
+            max_age_seconds=60.0,
+            longest_time_limit_seconds=600.0,
+            canary_at=CREATED,
         ),
         QueueFacts(
             "slow",
@@ -72,6 +74,9 @@ SNAPSHOT = Snapshot(
             next_run_at=CREATED,
             max_age_seconds=90.0,
             owner="data",
+            tier="ticket",
+            last_records=842,
+            missed={"overlap": 5, "eclipse": 1},
         ),
         ScheduleFacts(
             "backup", "backup", "slow", "0 3 * * *", 86400.0, enabled=False, created_at=CREATED, consecutive_failures=2
@@ -81,17 +86,18 @@ SNAPSHOT = Snapshot(
         JobFacts(
             "collect_all",
             "default",
-            runs={"success": 7, "failed": 1, "lost": 2},
-            attempts={"success": 7, "retry": 3, "failed": 1},
             dead_letters=1,
-            durations=RunDurations((1, 2) + (3,) * 13, 12.5, 4),
             oldest_running_age_seconds=9.0,
             time_limit_seconds=60.0,
         ),
         JobFacts("backup", "slow"),
     ),
     workers=WorkersFacts(alive=2, stale=1),
-    missed=(OccurrenceFacts("collect", "overlap", 5), OccurrenceFacts("collect", "eclipse", 1)),
+    workers_expected=3,
+    clock_skew_seconds=-0.25,
+    objectives={"collect": 0.99, "queue:slow": 0.9},
+    outbox_oldest_age_seconds=4.0,
+    table_rows={"runs": 1_000_000, "workers": 2},
     sources={BROKER: UP, POSTGRES: UP},
 )
 
@@ -131,12 +137,12 @@ def test_all_metrics_of_the_catalogue_and_no_others_are_served() -> None:
     )
     served = {family.name: family for family in StateCollector(lambda: whole).collect()}
     assert {name + "_total" if family.type == "counter" else name for name, family in served.items()} == {
-        metric.name for metric in CATALOGUE
+        metric.name for metric in of("exporter")
     }
-    for metric in CATALOGUE:
+    for metric in of("exporter"):
         family = served[metric.name.removesuffix("_total")]
         assert (family.type, family.documentation) == (metric.kind, metric.help)
-        assert all(set(sample.labels) - {"le"} == set(metric.labels) for sample in family.samples)
+        assert all(tuple(sample.labels) == metric.labels for sample in family.samples)
 
 
 def test_the_catalogue_keeps_to_prometheus_conventions() -> None:
@@ -153,6 +159,11 @@ def test_queues(found: Series) -> None:
     assert depths == {"ready": 3, "claimed": 2, "delayed": 1, "dead": 4, "orphaned": 5}
     assert value(found, "queue_oldest_ready_age_seconds", queue="default") == 1.5
     assert value(found, "queue_consumers", queue="default") == 2
+    assert value(found, "queue_max_age_seconds", queue="default") == 60
+    assert value(found, "queue_oldest_delayed_overdue_seconds", queue="default") == 0.5
+    assert value(found, "queue_dead_oldest_age_seconds", queue="default") == 600
+    assert value(found, "queue_longest_time_limit_seconds", queue="default") == 600
+    assert value(found, "canary_last_success_timestamp_seconds", queue="default") == CREATED.timestamp()
     assert (value(found, "queue_paused", queue="default"), value(found, "queue_paused", queue="slow")) == (0, 1)
 
 
@@ -162,20 +173,22 @@ def test_every_state_of_an_empty_queue_is_zero(found: Series) -> None:
 
 def test_schedules(found: Series) -> None:
     of_run = {"schedule": "collect", "actor": "collect_all"}
-    assert value(found, "schedule_last_success_timestamp_seconds", **of_run) == CREATED.timestamp()
-    assert value(found, "schedule_created_timestamp_seconds", **of_run) == CREATED.timestamp()
+    assert value(found, "schedule_last_success_timestamp_seconds", **of_run, tier="ticket") == CREATED.timestamp()
+    assert value(found, "schedule_created_timestamp_seconds", **of_run, tier="ticket") == CREATED.timestamp()
+    assert value(found, "schedule_last_records", **of_run) == 842
     assert value(found, "schedule_interval_seconds", schedule="collect") == 30
     assert value(found, "schedule_max_age_seconds", schedule="collect") == 90
     assert value(found, "schedule_enabled", schedule="backup") == 0
     assert value(found, "schedule_consecutive_failures", schedule="backup") == 2
-    info = {"queue": "default", "cron": "every 30 s", "timezone": "UTC", "owner": "data"}
+    info = {"queue": "default", "cron": "every 30 s", "timezone": "UTC", "owner": "data", "tier": "ticket"}
     assert value(found, "schedule_info", **of_run, **info) == 1
 
 
 def test_what_never_happened_has_no_series(found: Series) -> None:
     never = {"schedule": "backup", "actor": "backup"}
-    assert value(found, "schedule_last_success_timestamp_seconds", **never) is None
-    assert value(found, "schedule_created_timestamp_seconds", **never) == CREATED.timestamp()
+    assert value(found, "schedule_last_success_timestamp_seconds", **never, tier="page") is None
+    assert value(found, "schedule_created_timestamp_seconds", **never, tier="page") == CREATED.timestamp()
+    assert value(found, "schedule_last_records", **never) is None
     assert value(found, "schedule_max_age_seconds", schedule="backup") is None
     assert value(found, "actor_time_limit_seconds", actor="backup") is None
 
@@ -183,7 +196,7 @@ def test_what_never_happened_has_no_series(found: Series) -> None:
 def test_a_naive_moment_is_utc() -> None:
     naive = replace(SNAPSHOT.schedules[0], created_at=datetime(2026, 5, 4, 10))  # noqa: DTZ001 - on purpose
     found = series(lambda: replace(SNAPSHOT, schedules=(naive,)))
-    of_run = {"schedule": "collect", "actor": "collect_all"}
+    of_run = {"schedule": "collect", "actor": "collect_all", "tier": "ticket"}
     assert value(found, "schedule_created_timestamp_seconds", **of_run) == CREATED.timestamp()
 
 
@@ -196,36 +209,35 @@ def test_missed_ticks_by_reason(found: Series) -> None:
     assert value(found, "schedule_missed_total", schedule="backup", reason="late") == 0
 
 
-def test_jobs_by_outcome_and_result(found: Series) -> None:
-    of_job = {"queue": "default", "actor": "collect_all"}
-    attempts = [value(found, "attempts_total", **of_job, outcome=outcome) for outcome in OUTCOMES]
-    assert attempts == [7, 3, 1, 0, 0, 0, 0]
-    finished = {result: value(found, "finished_total", **of_job, result=result) for result in (*RESULTS, "_other")}
-    assert finished == {"success": 7, "failed": 1, "expired": 0, "cancelled": 0, "skipped": 0, "_other": 2}
-    assert value(found, "dead_letters", **of_job) == 1
+def test_jobs(found: Series) -> None:
+    assert value(found, "dead_letters", queue="default", actor="collect_all") == 1
     assert value(found, "oldest_running_age_seconds", actor="collect_all") == 9
     assert value(found, "actor_time_limit_seconds", actor="collect_all") == 60
 
 
 def test_a_job_that_never_ran_is_zero_everywhere(found: Series) -> None:
-    of_job = {"queue": "slow", "actor": "backup"}
-    assert [value(found, "attempts_total", **of_job, outcome=outcome) for outcome in OUTCOMES] == [0] * 7
-    assert [value(found, "finished_total", **of_job, result=result) for result in RESULTS] == [0] * 5
-    assert value(found, "run_duration_seconds_bucket", **of_job, le="+Inf") == 0
+    assert value(found, "dead_letters", queue="slow", actor="backup") == 0
     assert value(found, "oldest_running_age_seconds", actor="backup") == 0
 
 
-def test_durations_are_a_histogram(found: Series) -> None:
-    of_job = {"queue": "default", "actor": "collect_all"}
-    buckets = {
-        dict(labels)["le"]: count
-        for (name, labels), count in found.items()
-        if name == "callboard_run_duration_seconds_bucket" and ("actor", "collect_all") in labels
-    }
-    assert [float(bound) for bound in buckets] == [*RUN_BUCKETS, float("inf")]
-    assert list(buckets.values()) == [1, 2, *[3] * 13, 4]
-    assert value(found, "run_duration_seconds_sum", **of_job) == 12.5
-    assert value(found, "run_duration_seconds_count", **of_job) == 4
+def test_the_platform(found: Series) -> None:
+    assert value(found, "workers_expected") == 3
+    assert value(found, "broker_clock_skew_seconds") == -0.25
+    assert (
+        value(found, "slo_objective_ratio", slo="collect"),
+        value(found, "slo_objective_ratio", slo="queue:slow"),
+    ) == (
+        0.99,
+        0.9,
+    )
+    assert value(found, "outbox_oldest_age_seconds") == 4
+    assert value(found, "run_table_rows", table="runs") == 1_000_000
+
+
+def test_what_workers_count_comes_from_workers(found: Series) -> None:
+    counted = {metric.name for metric in CATALOGUE if metric.process != "exporter"}
+    assert {"callboard_attempts_total", "callboard_finished_total", "callboard_run_duration_seconds"} <= counted
+    assert not counted & {name.removesuffix("_bucket") for name in names(found)}
 
 
 def test_there_are_no_created_series(found: Series) -> None:
@@ -251,20 +263,27 @@ def test_a_broker_that_is_down_takes_its_series_only() -> None:
     assert not {"callboard_queue_oldest_ready_age_seconds", "callboard_queue_paused"} & names(found)
     assert value(found, "queue_depth", queue="default", state="dead") == 4
     assert value(found, "queue_consumers", queue="default") == 2
-    assert "callboard_attempts_total" in names(found)
+    assert not {"callboard_broker_clock_skew_seconds", "callboard_queue_oldest_delayed_overdue_seconds"} & names(found)
+    assert "callboard_dead_letters" in names(found)
 
 
 def test_a_ledger_that_is_down_takes_its_series_only() -> None:
     found = series(lambda: replace(SNAPSHOT, sources={BROKER: UP, POSTGRES: DOWN}))
     assert value(found, "queue_depth", queue="default", state="ready") == 3
     assert value(found, "queue_depth", queue="default", state="dead") is None
-    assert not [name for name in names(found) if "schedule" in name or "attempts" in name or "run_duration" in name]
+    assert not [
+        name
+        for name in names(found)
+        if any(word in name for word in ("schedule", "dead", "canary", "outbox", "rows", "running"))
+    ]
+    settings = {"callboard_queue_max_age_seconds", "callboard_workers_expected", "callboard_slo_objective_ratio"}
+    assert settings <= names(found)
 
 
 def test_a_source_that_is_not_told_of_is_down() -> None:
     found = series(lambda: replace(SNAPSHOT, sources={BROKER: UP}))
     assert value(found, "exporter_source_up", source=POSTGRES) == 0
-    assert "callboard_attempts_total" not in names(found)
+    assert "callboard_dead_letters" not in names(found)
 
 
 def test_decimals_of_postgres_are_numbers() -> None:
@@ -275,10 +294,13 @@ def test_decimals_of_postgres_are_numbers() -> None:
 
 def test_what_is_not_known_has_no_series() -> None:
     unknown = QueueFacts("default", ready=1)
-    found = series(lambda: replace(SNAPSHOT, queues=(unknown,), workers=None))
+    found = series(
+        lambda: replace(SNAPSHOT, queues=(unknown,), workers=None, workers_expected=None, clock_skew_seconds=None)
+    )
     assert value(found, "queue_depth", queue="default", state="ready") == 1
     assert value(found, "queue_depth", queue="default", state="claimed") is None
-    assert not {"callboard_queue_consumers", "callboard_queue_paused", "callboard_workers"} & names(found)
+    unknown_too = {"queue_consumers", "queue_paused", "workers", "workers_expected", "broker_clock_skew_seconds"}
+    assert not {PREFIX + name for name in unknown_too} & names(found)
 
 
 def test_a_collection_that_fails_leaves_both_sources_down() -> None:
@@ -293,17 +315,17 @@ def test_a_collection_that_fails_leaves_both_sources_down() -> None:
 
 
 def test_facts_of_a_wrong_kind_take_away_their_own_metric_and_are_told_of() -> None:
-    broken = replace(SNAPSHOT.jobs[0], attempts={"success": "many"})  # type: ignore[dict-item]  # the mistake
+    broken = replace(SNAPSHOT.jobs[0], dead_letters="many")  # type: ignore[arg-type]  # the mistake
     with capture_logs() as lines:
         found = series(lambda: replace(SNAPSHOT, jobs=(SNAPSHOT.jobs[1], broken)))
-    assert "callboard_attempts_total" not in names(found)
-    assert "callboard_finished_total" in names(found)
+    assert "callboard_dead_letters" not in names(found)
+    assert "callboard_oldest_running_age_seconds" in names(found)
     assert (value(found, "exporter_source_up", source=POSTGRES), value(found, "exporter_source_up", source=BROKER)) == (
         0,
         1,
     )
-    assert lines[0]["metric"] == "callboard_attempts_total"
-    assert "give a number or RunDurations" in str(lines[0]["exc_info"])
+    assert lines[0]["metric"] == "callboard_dead_letters"
+    assert "give a number" in str(lines[0]["exc_info"])
 
 
 def test_registering_asks_no_source() -> None:
@@ -324,26 +346,3 @@ def test_each_scrape_collects_once() -> None:
     generate_latest(registry)
     generate_latest(registry)
     assert len(asked) == 2
-
-
-def test_a_source_is_read_and_timed() -> None:
-    facts, state = read_source(BROKER, lambda: 1, 0)
-    assert facts == 1
-    assert state.up
-    assert 0 <= state.seconds < 1
-
-
-def test_a_source_that_fails_gives_the_fallback() -> None:
-    def read() -> int:
-        raise TimeoutError("too slow")
-
-    with capture_logs() as lines:
-        facts, state = read_source(POSTGRES, read, 0)
-    assert (facts, state.up) == (0, False)
-    assert (lines[0]["event"], lines[0]["source"]) == ("exporter.source_down", POSTGRES)
-
-
-@pytest.mark.parametrize(("cumulative", "count"), [((1,), 1), ((3, 2) + (3,) * 13, 3), ((1,) * 15, 0)])
-def test_counts_that_are_no_histogram_are_refused(cumulative: tuple[int, ...], count: int) -> None:
-    with pytest.raises(ValueError, match="give 15 counts"):
-        RunDurations(cumulative, 1.0, count)
