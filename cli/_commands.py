@@ -34,6 +34,7 @@ COMMANDS: dict[str, Entry] = {
     "dead-letters": Entry("cli.dead_letters", MENDING, "List, show, replay and discard dead letters."),
     "sessions": Entry("cli.sessions", MENDING, "Search, restore and repair the sessions catalogue."),
     "check": Entry("cli.check", ALONE, "Check settings, servers and jobs; starts nothing."),
+    "observability": Entry("cli.observability", ALONE, "Write monitoring files, and check a live Prometheus."),
     "migrate": Entry("cli.migrate", ALONE, "Bring the database to the newest revision."),
     "smoke": Entry("cli.smoke", ALONE, "Run every job once on sandbox input, in a temporary folder."),
 }

@@ -100,7 +100,8 @@ def events_page(root: Path = ROOT) -> str:
 def pages(root: Path = ROOT) -> dict[Path, str]:
     """Path and text of each page."""
     folder = root / "docs" / "reference"
-    return {folder / "metrics.md": metrics_page(), folder / "events.md": events_page(root)}
+    alerts = {folder / "alerts.md": alerts_page()}
+    return {folder / "metrics.md": metrics_page(), folder / "events.md": events_page(root)} | alerts
 
 
 def outdated(root: Path = ROOT) -> list[Path]:

@@ -1,8 +1,8 @@
-"""The exporter's series as text, written several times faster than by prometheus_client.
+"""The exporter's series as text, written in a third to a half of the time that prometheus_client takes.
 
-That one checks every label of every sample anew, against rules for names that ours keep by their declaration; with 200
-jobs it took longer than asking Postgres and the broker together. Here are only gauges and counters, without timestamps
-and exemplars: for anything else prometheus_client's own encoders are right. A test holds both against each other.
+That one checks every label of every sample anew, against rules for names that ours keep by their declaration; 4,000
+series took it 32 ms, of the 100 ms that a scrape may take. Here are only gauges and counters, without timestamps and
+exemplars: for anything else prometheus_client's own encoders are right. A test holds both against each other.
 """
 
 from __future__ import annotations

@@ -39,13 +39,14 @@ class StandIn(ABC):
 
     Args:
         port: 0 takes any free one.
+        host: Address to listen on; another than loopback only inside a container.
     """
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, host: str = "127.0.0.1") -> None:
         self.faults = Faults()
         self.requests: deque[tuple[str, int]] = deque(maxlen=_REQUESTS_KEPT)
         self.stopping = threading.Event()
-        self._server = _Server(("127.0.0.1", port), self)
+        self._server = _Server((host, port), self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @abstractmethod

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from observability.plain_log import PlainLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
@@ -59,7 +59,7 @@ class WorkerMetrics:
         self._workforce: Workforce | None = None
         self._next_sweep = self._next_try = 0.0
         self._tended = time.monotonic()
-        self._told = False
+        self._told = ""
         self._seen: set[tuple[str, str]] = set()
         self.env = {"PROMETHEUS_MULTIPROC_DIR": str(self._folder), "PROMETHEUS_DISABLE_CREATED_SERIES": "true"}
 
@@ -72,10 +72,10 @@ class WorkerMetrics:
         now = self._tended = time.monotonic()
         if self._server is None and now >= self._next_try:
             self._next_try = now + _LISTEN_SECONDS
-            self._try_to_serve()
+            self._try(self._serve)
         if now >= self._next_sweep:
             self._next_sweep = now + _SWEEP_SECONDS
-            self._sweep()
+            self._try(self._sweep)
 
     def close(self) -> None:
         """Stop to listen, and remove the folder; again is harmless."""
@@ -89,17 +89,16 @@ class WorkerMetrics:
         """Where it listens; empty if it does not."""
         return "" if self._server is None else f"{self._server.url}/metrics"
 
-    def _try_to_serve(self) -> None:
+    def _try(self, act: Callable[[], None]) -> None:
+        """Metrics may fail, the workers may not: what goes wrong is told once."""
         try:
-            self._server = self._serve()
-        except Exception as error:  # noqa: BLE001 - metrics may fail, the workers may not
-            if not self._told:
-                _log.warning("metrics.not_served", error=str(error), retry_in_seconds=_LISTEN_SECONDS)
-            self._told = True
-        else:
-            _log.info("metrics.served", url=self.url)
+            act()
+        except Exception as error:  # noqa: BLE001 - as said
+            if str(error) != self._told:
+                _log.warning("metrics.not_served", error=str(error))
+            self._told = str(error)
 
-    def _serve(self) -> MetricsServer:
+    def _serve(self) -> None:
         sys.path.extend(path for path in self._plan.packages if path not in sys.path)
         from prometheus_client import CollectorRegistry  # noqa: PLC0415 - a bare supervisor finds it only now
 
@@ -117,7 +116,8 @@ class WorkerMetrics:
             ready=self._ready,
         )
         server.start()
-        return server
+        self._server = server
+        _log.info("metrics.served", url=self.url)
 
     def _healthy(self) -> str | None:
         still = time.monotonic() - self._tended

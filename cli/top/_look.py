@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import text
+from sqlalchemy.exc import ArgumentError
 
 from callboard.compose import get_broker
 from callboard.ledger import totals, workers
-from callboard.ledger.database import transaction
+from callboard.ledger.database import get_engine, transaction
 from callboard.state import snapshot
 from cli import _times
 from cli._errors import explain
@@ -76,6 +78,8 @@ class Look:
 def look() -> Look:
     """Ask both servers, neither for longer than the exporter would; never raises: what fails is told as down."""
     moment, at = _times.now(), time.monotonic()
+    with suppress(LookupError, ArgumentError):  # told by those who ask
+        get_engine()  # made here, for of two threads that need it first each would make one
     detail, told = _detail.begin(), snapshot()
     ledger = detail().facts or _SILENT
     down: dict[str, str] = {}

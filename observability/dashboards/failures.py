@@ -118,8 +118,8 @@ def _failing() -> Panel:
         "0 failed; the share stays where it always was.",
         keys,
         [
-            Column("Failed", told("failed"), decimals=0, width=100),
-            Column("Retried", told("retry"), decimals=0, width=100),
+            Column("Failed", told("failed"), unit="locale", decimals=0, width=100),
+            Column("Retried", told("retry"), unit="locale", decimals=0, width=100),
             Column("Share", share, "percentunit", bad_above(0.05, 0.2), decimals=1, width=100),
         ],
         size=(12, 8),

@@ -240,7 +240,7 @@ def _failing() -> Panel:
         "Attempts that failed or will be retried, in the time range.",
         "an empty table, or numbers that are small beside the runs.",
         f"topk(10, round(sum by (actor) (increase(callboard_attempts_total{failed}[$__range]))) > 0)",
-        Column("Failed", decimals=0),
+        Column("Failed", unit="locale", decimals=0),
     )
 
 

@@ -19,6 +19,16 @@ what explains it, with the same time range; the menu Callboard at the top keeps 
 deploys (blue), firing alerts (red) and missed ticks (orange). Jobs, queues, schedules and objectives appear by
 themselves once they are declared."""
 
+_INSTALLED = """\
+Elsewhere than in `docker-compose.yml`: mount `grafana/dashboards/` as `/etc/grafana/dashboards` and
+`grafana/provisioning/` as `/etc/grafana/provisioning`, or import the files by hand. `callboard observability render`
+builds them with other scrape jobs, thresholds and addresses. Runs and Failures also read Postgres: `grafana/reader.sql`
+makes the role, which sees no payload and changes nothing. `grafana/examples/traces-and-logs.yml` has the data sources
+for traces and logs."""
+_PICTURES = """\
+The pictures were drawn with Grafana's own components (heat maps and bands of states apart) from six generated hours that
+end in an incident."""
+
 
 def text(pages: Sequence[Page], command: str) -> str:
     """The page, in Markdown."""
@@ -26,7 +36,8 @@ def text(pages: Sequence[Page], command: str) -> str:
         "# Dashboards",
         f"<!-- Built by `{command}`. Change the code, not this page. -->",
         _ABOUT,
-        "The pictures were drawn with Grafana's own components from six generated hours that end in an incident.",
+        _INSTALLED,
+        _PICTURES,
         "| Dashboard | uid | Answers |\n| --- | --- | --- |\n"
         + "\n".join(f"| [{page.title}](#{_anchor(page.title)}) | `{page.uid}` | {page.about} |" for page in pages),
     ]

@@ -24,7 +24,7 @@ _WHERE = (
 _STATE_WORDS = (
     ("pending", "pending", "semi-dark-blue"),
     ("running", "running", "semi-dark-yellow"),
-    ("completed", "completed", "semi-dark-green"),
+    ("completed", "completed", "transparent"),
     ("failed", "failed", "semi-dark-red"),
     ("cancelled", "cancelled", "#8e8e99"),
 )

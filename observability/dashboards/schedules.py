@@ -167,6 +167,7 @@ def _next() -> Panel:
         ],
         size=(24, 9),
         sort="Due in",
+        falling=False,
     )
 
 

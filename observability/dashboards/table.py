@@ -54,15 +54,15 @@ def table(
     *,
     size: tuple[int, int],
     sort: str,
-    no_value: str = "-",
+    falling: bool = True,
 ) -> Panel:
-    """One row per set of labels `keys`, with a column per expression, highest of `sort` first."""
+    """One row per set of labels `keys`, with a column per expression; highest of `sort` first, or lowest."""
     panel = frame("table", title, shows, good, [cell(column.expr) for column in columns], size=size, unit="short")
     panel.transformations = [
         DataTransformerConfig(id_val="merge", options={}),
         DataTransformerConfig(id_val="organize", options=_order(keys, columns)),
     ]
-    return _finished(panel, [*keys.values(), *columns], sort, no_value)
+    return _finished(panel, [*keys.values(), *columns], sort, falling=falling)
 
 
 def ledger_table(
@@ -77,7 +77,7 @@ def ledger_table(
 ) -> Panel:
     """The rows of a query; its columns are named for people, and `columns` say which want more than text."""
     panel = frame("table", title, shows, good, [query], size=size, unit="none")
-    return _finished(panel, [column for column in columns if f'"{column.name}"' in query.raw_sql], sort, "-")
+    return _finished(panel, [column for column in columns if f'"{column.name}"' in query.raw_sql], sort)
 
 
 def _order(keys: Mapping[str, Column], columns: Sequence[Column]) -> dict[str, object]:
@@ -94,11 +94,11 @@ def _order(keys: Mapping[str, Column], columns: Sequence[Column]) -> dict[str, o
     }
 
 
-def _finished(panel: Panel, columns: Sequence[Column], sort: str, no_value: str) -> Panel:
-    order = [common.TableSortByFieldState(sort, desc=True)] if sort else None
+def _finished(panel: Panel, columns: Sequence[Column], sort: str, *, falling: bool = True) -> Panel:
+    order = [common.TableSortByFieldState(sort, desc=falling)] if sort else None
     panel.options = sdk.Options(show_header=True, sort_by=order, cell_height=common.TableCellHeight.SM)
     fields_of(panel).custom = common.TableFieldOptions(filterable=True)
-    fields_of(panel).no_value = no_value
+    fields_of(panel).no_value = "-"
     for column in columns:
         if looks := dict(_looks(column)):
             override(panel, column.name, **looks)

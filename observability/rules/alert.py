@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from observability.rules._yaml import Tree
     from observability.rules.config import ObservabilityConfig
 
-__all__ = ["SEVERITIES", "Alert", "Severity", "dashboard_url", "rule", "runbook_url"]
+__all__ = ["SEVERITIES", "Alert", "JobRunbook", "Severity", "dashboard_url", "rule", "runbook_url"]
 
 Severity = Literal["critical", "warning", "info", "none"]
 #: What each means to whoever is told.
@@ -19,6 +22,13 @@ SEVERITIES: dict[Severity, str] = {
     "info": "a note once a day: it explains other alerts, or is to be looked at some time",
     "none": "the Watchdog: always firing, watched from outside",
 }
+
+
+class JobRunbook(NamedTuple):
+    """The page that a job's own team wrote about it."""
+
+    job: str
+    url: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +59,8 @@ class Alert:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-def rule(alert: Alert, config: ObservabilityConfig) -> dict[str, Tree]:
-    """The alert as it stands in a rules file."""
+def rule(alert: Alert, config: ObservabilityConfig, runbooks: Sequence[JobRunbook] = ()) -> dict[str, Tree]:
+    """The alert as it stands in a rules file; one that names a job links to the job's own runbook too."""
     kept = {"keep_firing_for": alert.keep} if alert.keep else {}
     return {
         "alert": alert.name,
@@ -64,8 +74,20 @@ def rule(alert: Alert, config: ObservabilityConfig) -> dict[str, Tree]:
             "command": alert.command,
             "runbook_url": runbook_url(alert, config),
             "dashboard_url": dashboard_url(alert, config),
+            **_own_runbook(alert, runbooks),
         },
     }
+
+
+def _own_runbook(alert: Alert, runbooks: Sequence[JobRunbook]) -> dict[str, str]:
+    """A template that picks the page by the job's name; Prometheus has no other place for a table."""
+    label = next((label for label in alert.link if label in ("actor", "schedule")), "")
+    if not label or not runbooks:
+        return {}
+    cases = "{{ else ".join(
+        f"if eq $labels.{label} {json.dumps(each.job)} }}}}{each.url.replace('{{', '')}" for each in runbooks
+    )
+    return {"job_runbook_url": f"{{{{ {cases}{{{{ end }}}}"}
 
 
 def runbook_url(alert: Alert, config: ObservabilityConfig) -> str:

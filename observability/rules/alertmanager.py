@@ -22,9 +22,25 @@ RECEIVERS = {"critical": "page", "warning": "ticket", "info": "inspect", "none":
 
 _SCHEDULES = ("ScheduleOverdue", "ScheduleFailing", "ScheduleMissedRuns")
 _QUEUES = ("QueueStalled", "QueueLatencyHigh", "QueueGrowing", "DelayedOverdue", "MessagesOrphaned", "NoConsumers")
-_READ = (*_SCHEDULES, *_QUEUES, "CanaryFailed", "OutboxStuck", "DeadLettersOld", "RunStuck", "ClockSkew")
+_READ: tuple[str, ...] = (
+    *_SCHEDULES,
+    *_QUEUES,
+    "CanaryFailed",
+    "OutboxStuck",
+    "DeadLettersOld",
+    "RunStuck",
+    "ClockSkew",
+)
 _READ += ("SchedulePausedLong", "QueuePausedLong", "ExporterSlow", "WorkersMissing", "WorkerMetricsMissing")
-_OUTAGE = (*_SCHEDULES, *_QUEUES, "CanaryFailed", "OutboxStuck", "RunStuck", "ExporterSlow", "WorkersMissing")
+_OUTAGE: tuple[str, ...] = (
+    *_SCHEDULES,
+    *_QUEUES,
+    "CanaryFailed",
+    "OutboxStuck",
+    "RunStuck",
+    "ExporterSlow",
+    "WorkersMissing",
+)
 _OUTAGE += ("SchedulerDown", "WorkerMetricsMissing", "WorkerRestarting", "BrokerErrors", "FailureRatioHigh")
 _OUTAGE += ("RetryStorm", "WorkersSaturated", "TargetDown")
 
@@ -46,8 +62,7 @@ INHIBITIONS = (
     Inhibition("SchedulerDown", ("TargetDown",), only="scheduler_job"),
     Inhibition(
         "NoConsumers",
-        ("QueueStalled", "QueueLatencyHigh", "QueueGrowing", "DelayedOverdue", "MessagesOrphaned", "CanaryFailed")
-        + ("ScheduleOverdue",),
+        (*_QUEUES[:-1], "CanaryFailed", "ScheduleOverdue"),
         ("queue",),
     ),
     Inhibition("NoConsumers", ("WorkersMissing",)),
@@ -61,9 +76,7 @@ INHIBITIONS = (
     Inhibition("ErrorBudgetBurnFast", ("ErrorBudgetBurnSlow",), ("slo",)),
 )
 
-_SUBJECT = "[{{ .Status }}{{ if eq .Status \"firing\" }} {{ .Alerts.Firing | len }}{{ end }}] " + (
-    "{{ .CommonLabels.severity }}: {{ .GroupLabels.SortedPairs.Values | join \" \" }}"
-)
+_SUBJECT = '[{{ .Status }}] {{ .CommonLabels.severity }}: {{ .GroupLabels.SortedPairs.Values | join " " }}'
 _MAIL = """{{ range .Alerts }}{{ .Labels.alertname }} is {{ .Status }}: {{ .Annotations.summary }}
 {{ .Annotations.description }}
 

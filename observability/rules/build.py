@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from observability.rules._yaml import Tree
-    from observability.rules.alert import Alert
+    from observability.rules.alert import Alert, JobRunbook
 
 __all__ = ["ROOT", "alerts", "files", "main"]
 
@@ -47,12 +47,17 @@ def alerts(config: ObservabilityConfig) -> list[Alert]:
     return list(chain.from_iterable(topic.alerts(config) for topic in _TOPICS.values()))
 
 
-def files(config: ObservabilityConfig) -> dict[str, str]:
-    """Path below the folder that holds prometheus/ and alertmanager/, and text."""
+def files(config: ObservabilityConfig, own_runbooks: Sequence[JobRunbook] = ()) -> dict[str, str]:
+    """Path below the folder that holds prometheus/ and alertmanager/, and text.
+
+    Args:
+        config: Selectors, thresholds and addresses.
+        own_runbooks: Of the jobs that have one; their alerts link to it.
+    """
     return {
         "prometheus/prometheus.yml": _NOTICE + prometheus_text(config),
         "prometheus/rules/callboard.rules.yml": _NOTICE + dump(recording_groups(config)),
-        "prometheus/rules/callboard.alerts.yml": _NOTICE + dump(alert_groups(config)),
+        "prometheus/rules/callboard.alerts.yml": _NOTICE + dump(alert_groups(config, own_runbooks)),
         "alertmanager/alertmanager.yml": _NOTICE + alertmanager_text(config),
     }
 
@@ -63,10 +68,10 @@ def recording_groups(config: ObservabilityConfig) -> Tree:
     return {"groups": [{"name": "callboard-recording", "rules": rules}]}
 
 
-def alert_groups(config: ObservabilityConfig) -> Tree:
+def alert_groups(config: ObservabilityConfig, own_runbooks: Sequence[JobRunbook] = ()) -> Tree:
     """The alerting rules as a rules file has them, one group a topic."""
     groups: list[Tree] = [
-        {"name": f"callboard-{name}", "rules": [rule(each, config) for each in topic.alerts(config)]}
+        {"name": f"callboard-{name}", "rules": [rule(each, config, own_runbooks) for each in topic.alerts(config)]}
         for name, topic in _TOPICS.items()
     ]
     return {"groups": groups}

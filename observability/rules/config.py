@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +121,7 @@ class ObservabilityConfig:
         """
         return replace(self, **{name: self._parsed(name, text) for name, text in options.items()})
 
-    def _parsed(self, name: str, text: str) -> object:
+    def _parsed(self, name: str, text: str) -> Any:  # noqa: ANN401 - whatever type the field has
         known = [field.name for field in fields(self)]
         if name not in known:
             close = difflib.get_close_matches(name, known, 2)
@@ -162,7 +162,7 @@ def _check(name: str, value: object) -> None:
         _check_regex(name, value)
     if name.endswith("_targets") and not all(_TARGETS.fullmatch(part.strip()) for part in value.split(",") if part):
         raise ValueError(f"{name}={value!r} must be host:port, several with commas between")
-    if (name.endswith("_url") or name.endswith("_webhook")) and not re.match(r"https?://[^\s\"]+$", value):
+    if name.endswith(("_url", "_webhook")) and not re.match(r"https?://[^\s\"]+$", value):
         raise ValueError(f"{name}={value!r} must be an http or https address")
 
 
@@ -171,5 +171,5 @@ def _check_regex(name: str, value: str) -> None:
         re.compile(value)
     except re.error as error:
         raise ValueError(f"{name}={value!r} is no regular expression: {error}") from None
-    if not value or set(value) & set("\"`"):
+    if not value or set(value) & set('"`'):
         raise ValueError(f"{name}={value!r} must not be empty or hold a quotation mark: it stands in a selector")

@@ -140,7 +140,7 @@ def _connections(query: Query) -> Alert:
             > {config.postgres_connections_ratio:g}
         """),
         summary="Postgres has few connections left.",
-        description="{{ $value | humanizePercentage }} of the connections that {{ $labels.instance }} allows are taken.",
+        description="{{ $value | humanizePercentage }} of the connections of {{ $labels.instance }} are taken.",
         command="callboard workers",
         dashboard=_DASHBOARD,
     )

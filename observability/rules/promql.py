@@ -69,7 +69,6 @@ class Query:
         return f"{name}{{{inside}}}{ranged}" + (f" offset {offset}" if offset else "")
 
 
-
 def _family(name: str) -> str:
     for suffix in _SUFFIXES:
         if PREFIX + name not in METRICS and name.endswith(suffix):

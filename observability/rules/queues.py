@@ -174,7 +174,7 @@ def _paused(query: Query) -> Alert:
         """),
         summary="A queue has been paused for long, with work in it.",
         description="{{ $labels.queue }} has been paused for more than "
-        f"{query.config.queue_paused}, and {{{{ $value }}}} messages wait in it. Other alerts leave a paused queue alone.",
+        f"{query.config.queue_paused}, and {{{{ $value }}}} messages wait in it. Other alerts leave it alone.",
         command="callboard queues resume {{ $labels.queue }}",
         dashboard=_DASHBOARD,
         link=_LINK,

@@ -32,7 +32,8 @@ def alerts(config: ObservabilityConfig) -> Iterator[Alert]:
 
 def _owned(expr: str) -> str:
     """With the labels `queue` and `owner` of the schedule, where it has them."""
-    return f"(\n  {tidy(expr).replace(chr(10), chr(10) + '  ')}\n)\n* on (schedule) group_left (queue, owner) schedule:callboard_owner:info"
+    inner = tidy(expr).replace("\n", "\n  ")
+    return f"(\n  {inner}\n)\n* on (schedule) group_left (queue, owner) schedule:callboard_owner:info"
 
 
 def _overdue(query: Query, severity: str, tier: str) -> Alert:

@@ -61,7 +61,7 @@ class Night:
         owed = sum(self.ready[job.queue] * job.seconds / self._jobs_of(job.queue) for job in JOBS) / 60
         room = THREADS * len(hosts(self.at)) * (0.75 if self._struggling() else 1.0)
         share = min(1.0, room / (need + owed))
-        self.busy = min(room, need + owed)
+        self.busy = min(float(THREADS * len(hosts(self.at))), need + owed)
         for job, rate in wanted.items():
             self._run(job, rate, share)
         for queue in QUEUES:

@@ -25,7 +25,7 @@ for each in alerts(CONFIG):
     ALERTS[each.name].append(each)
 
 
-def write(path: Path, tree: Any) -> Path:
+def write(path: Path, tree: dict[str, Any]) -> Path:
     path.write_text(yaml.safe_dump(tree, allow_unicode=True, sort_keys=False))
     return path
 

@@ -213,6 +213,12 @@ def test_legends_name_labels_that_the_query_keeps(target: Target) -> None:
         assert re.search(rf"\b{label}\b", target.expr) or ":" in target.expr or label == "instance"
 
 
+@pytest.mark.parametrize("target", PROMQL, ids=lambda target: target.id)
+def test_new_jobs_and_queues_need_no_edit(target: Target) -> None:
+    for name, chosen in re.findall(r'\b(actor|queue|schedule|slo)=~?"([^"]*)"', target.expr):
+        assert chosen in (f"${name}", ".+")
+
+
 def test_every_metric_is_on_a_panel_or_in_an_alert() -> None:
     asked = " ".join(target.expr for target in [*PROMQL, *annotations()])
     rules = " ".join(path.read_text("utf-8") for path in (ROOT / "prometheus").rglob("*.yml"))

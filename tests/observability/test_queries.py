@@ -12,9 +12,10 @@ import pytest
 
 from callboard.embedded._endpoints import connect
 from tests.observability._history import blocks
-from tests.observability._ledger import FAILED_RUN, fill
+from tests.observability._ledger import fill
 from tests.observability._panels import Target, annotations, boards, targets
 from tests.observability._prometheus import ask, prometheus
+from tests.observability._sql import SQL, expanded
 from tests.observability._world import END, START
 
 if TYPE_CHECKING:
@@ -31,15 +32,7 @@ _VALUES = {
     "$slo": ".+",
     "$job": ".+",
 }
-_MACROS = (
-    (r"\$__timeFilter\((\w+)\)", r"\1 between '2026-05-03T21:02:00Z' and '2026-05-04T03:02:00Z'"),
-    (r"\$__timeGroupAlias\((\w+),\s*[^)]+\)", r"floor(extract(epoch from \1)/60)*60 as time"),
-    (r"\$__timeTo\(\)", "'2026-05-04T03:02:00Z'"),
-    (r"\$\{run_id\}", str(FAILED_RUN)),
-    (r"\$\{\w+:regex\}", ".+"),
-)
 _PROMQL = [target for target in targets() if target.expr]
-_SQL = [target for target in targets() if target.sql]
 
 
 def filled(expr: str) -> str:
@@ -95,15 +88,11 @@ def test_panels_that_are_alike_on_every_night_differ_in_the_incident(history: ht
     assert course[-1] > 1
 
 
-@pytest.mark.parametrize("target", _SQL, ids=lambda target: target.id)
+@pytest.mark.parametrize("target", SQL, ids=lambda target: target.id)
 def test_the_ledger_answers_a_panel(postgres_url: str, target: Target) -> None:
-    query = target.sql
-    for macro, plain in _MACROS:
-        query = re.sub(macro, plain, query)
-    assert "$" not in query.replace(")$'", "")
     with closing(connect(postgres_url)) as connection:
         fill(connection)
-        cursor = connection.execute(query)
-        assert cursor.fetchall(), f"no rows: {query}"
+        cursor = connection.execute(expanded(target.sql))
+        assert cursor.fetchall(), f"no rows: {target.sql}"
         assert cursor.description
         assert len({column.name for column in cursor.description}) == len(cursor.description)

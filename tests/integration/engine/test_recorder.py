@@ -175,7 +175,7 @@ def test_a_pending_run_that_was_cancelled_does_not_start(board: Board) -> None:
     with transaction() as connection:
         runs.insert_pending(connection, run)
         connection.exec_driver_sql("update board.runs set cancel_requested_at = now()")
-    assert own.start_many([run]) == [Refused("ended")]
+    assert own.start_many([run]) == [Refused("ended", detail="cancelled")]
     assert states(board) == {run.id: "cancelled"}
 
 

@@ -66,7 +66,7 @@ class Case:
     def shrink(self) -> int:
         """By how much time is made shorter, in the story and in the rules alike.
 
-        promtool 2.42 loses samples, now and then, when a story spans more than 36 hours: its storage compacts meanwhile.
+        promtool 2.42 loses samples, now and then, when a story spans more than 36 hours: its storage then compacts.
         """
         return 12 if self.step >= _LONG else 1
 

@@ -105,7 +105,7 @@ spares("DelayedOverdue", "paused", [paused(flat(1, 60)), series(OVERDUE, NAME, r
 
 story("MessagesOrphaned", "warning", [depth("orphaned", flat(0, 20), flat(3, 20), flat(0, 20))],
       quiet=19, firing=35, resolved=45, queue="mail")  # fmt: skip
-spares("MessagesOrphaned", "a dead worker's messages go back", [depth("orphaned", flat(0, 20), flat(9, 8), flat(0, 20))],
+spares("MessagesOrphaned", "they go back", [depth("orphaned", flat(0, 20), flat(9, 8), flat(0, 20))],
        25, 29, 35)  # fmt: skip
 
 CONSUMERS = "queue_consumers"
