@@ -42,6 +42,7 @@ class Seat:
         self.evidence: StatusPage | None = None
         self._overdue: list[Attempt] = []
         self.launched = 0.0
+        self.launched_at = 0.0
         self._progress = _Stamp()
         self._breath = _Stamp()
 
@@ -56,6 +57,7 @@ class Seat:
             self.evidence = self.page.copy()
         self.page.clear()
         self.launched = time.monotonic()
+        self.launched_at = time.time()
         self._overdue, self._progress, self._breath = [], _Stamp(), _Stamp()
 
     def overdue(self, now_ns: int) -> list[Attempt]:

@@ -148,8 +148,7 @@ class WorkerMetrics:
         yield families.gauge("worker_threads_busy", {(): running.total()})
         yield families.gauge("in_progress", self._within_budget(running))
         if seats:
-            started = time.time() - (time.monotonic() - max(seat.launched for seat in seats))
-            yield families.gauge("worker_start_time_seconds", {(): started})
+            yield families.gauge("worker_start_time_seconds", {(): max(seat.launched_at for seat in seats)})
         restarts = {} if self._workforce is None else self._workforce.replaced
         yield families.counter("worker_restarts_total", {(reason,): count for reason, count in restarts.items()})
         plan = self._plan

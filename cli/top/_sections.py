@@ -144,7 +144,16 @@ QUEUES = Section(
     gives_way=("+-/s", "claimed", "delayed", "drain/s", "workers"),
     needs=(),
 )
-_SLOW = "mean_seconds"
+
+
+def _failing(job: Row) -> tuple[Any, ...]:
+    return -(job["failures_per_second"] or 0), -job["dead"], -job["failed"], job["job"]
+
+
+def _slow(job: Row) -> tuple[Any, ...]:
+    return -(job["mean_seconds"] or 0), -(job["overall_mean_seconds"] or 0), job["job"]
+
+
 JOBS = Section(
     "jobs",
     lambda view: view.jobs,
@@ -167,10 +176,8 @@ JOBS = Section(
     ),
     (
         Sort("busiest first", lambda job: (-(job["per_second"] or 0), -job["attempts"], job["job"])),
-        Sort(
-            "failing first", lambda job: (-(job["failures_per_second"] or 0), -job["dead"], -job["failed"], job["job"])
-        ),
-        Sort("slowest first", lambda job: (-(job[_SLOW] or 0), -(job["overall_mean_seconds"] or 0), job["job"])),
+        Sort("failing first", _failing),
+        Sort("slowest first", _slow),
     ),
     "no job is declared: CALLBOARD_ACTORS names the modules with the jobs",
     gives_way=("ever", "ended", "running", "failed", "dead"),

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 2.0
 #: Rates are taken over the last so many looks but one: 10 s.
 _LOOKS = 6
-_HEIGHT_OF_A_PIPE = 120
 
 
 class Board:
