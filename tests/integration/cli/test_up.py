@@ -141,7 +141,7 @@ def test_up_runs_every_job_survives_a_kill_and_a_taken_port_and_leaves_nothing(h
         taken = listener.getsockname()[1]
         ups.append(Up(home, CALLBOARD_EXPORTER_PORT=str(taken)))
         _, url = ups[1].ready()
-    assert f"port {taken} is taken: metrics are on port" in ups[1].said()
+    assert f"port {taken} is taken: these metrics are on port" in ups[1].said()
     assert f":{taken}/" not in url
     assert len(ups[1].call("runs")) >= len(jobs), "the runs of the first one are still there"
     assert ups[1].stop(signal.SIGINT) < 10

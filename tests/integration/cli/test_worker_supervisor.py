@@ -205,11 +205,13 @@ def test_the_first_sigterm_drains_and_the_second_one_is_harmless(board: Board, s
     assert not any(alive(pid) for pid in pids)
 
 
-def test_the_supervisor_is_thin(service: Start) -> None:
+@pytest.mark.parametrize(("metrics", "most"), [("false", 20e6), ("true", 32e6)])
+def test_the_supervisor_is_thin(service: Start, monkeypatch: pytest.MonkeyPatch, metrics: str, most: float) -> None:
+    monkeypatch.setenv("CALLBOARD_METRICS", metrics)
     supervisor = service("worker", "--processes", "1", "--threads", "1")
     living(1)
     process = psutil.Process(supervisor.pid)
-    assert process.memory_info().rss < 20e6
+    assert process.memory_info().rss < most
     loaded = " ".join(each.path for each in process.memory_maps())
     assert "psycopg" not in loaded
     before = sum(process.cpu_times()[:2])
