@@ -12,6 +12,7 @@ import structlog
 from callboard.ledger import claims, runs, workers
 from callboard.ledger.database import get_engine
 from callboard.loops import Loop
+from observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -145,6 +146,7 @@ class Heart(Loop):
         """Tell when the runs of jobs that report progress last got on; a new one does when it starts."""
         if self._metering is None:
             return
+        self._metering.lost(tracing.dropped())
         for one in executions:
             run = one.run
             fresh = run.latest_progress is not None and run.latest_progress != self._counted.get(run.id)

@@ -145,6 +145,7 @@ class Metering:
 
     def __init__(self, meters: Meters) -> None:
         self._meters = meters
+        self._lost: dict[tuple[str, str], int] = {}
 
     @classmethod
     def of(cls, settings: Settings) -> Metering | None:
@@ -247,6 +248,12 @@ class Metering:
         tally.add(lag)
         batch.merge("scheduler_tick_lag_seconds", (), tally)
         self._meters.add(batch)
+
+    def lost(self, losses: Mapping[tuple[str, str], int]) -> None:
+        """Count what telemetry has given up, by signal and reason, of which the totals so far are given."""
+        for labels, total in losses.items():
+            self._meters.inc("telemetry_dropped_total", labels, total - self._lost.get(labels, 0))
+            self._lost[labels] = total
 
     def broker_failed(self, operation: str) -> None:
         """Count a call to the broker that failed."""

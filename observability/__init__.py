@@ -9,6 +9,7 @@
 `exporter`         a snapshot as Prometheus series
 `server`           `/metrics`, `/healthz` and `/readyz`
 `tracing`          spans over OTLP/HTTP, where OTEL_* asks for them
-`docs`             docs/reference/metrics.md and events.md, built from the tables above
+`rules`            recording rules, alerts, Alertmanager's routes and the runbooks' heads, as code
+`docs`             docs/reference/metrics.md, events.md and alerts.md, from the tables above
 =================  ==========================================================================
 """

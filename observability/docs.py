@@ -15,6 +15,7 @@ from observability import _scan
 from observability._run_line import run_line
 from observability.catalogue import CATALOGUE, LABEL_VALUES, OTHER, Metric, Process, of
 from observability.events import COMMON_FIELDS, EVENTS, JOB_FINISHED, JOB_STARTED, STATUSES, Event
+from observability.rules.reference import alerts_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

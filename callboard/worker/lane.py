@@ -22,6 +22,8 @@ NUDGE_SECONDS = 0.002
 # What lies ready here should be taken within this long at the pace of the last jobs; more is left to other workers.
 _AHEAD_SECONDS = 0.02
 _MOST_AHEAD = 256
+# A job takes longer than this (seconds).
+_LEAST = 1e-6
 # Weight of the latest job in the moving average of run times.
 _WEIGHT = 0.1
 
@@ -99,7 +101,7 @@ class LanePool:
 
     @property
     def _ahead(self) -> int:
-        return min(int(self.threads * _AHEAD_SECONDS / self._mean), _MOST_AHEAD)
+        return min(int(self.threads * _AHEAD_SECONDS / max(self._mean, _LEAST)), _MOST_AHEAD)
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Hand deliveries to the threads."""
@@ -173,7 +175,8 @@ class LanePool:
                 continue
             began = time.monotonic()
             self._execute(delivery)
-            self._mean += (time.monotonic() - began - self._mean) * _WEIGHT
+            mean = self._mean  # read once: `take_back` may set it meanwhile, and a mean below 0 would leave no room
+            self._mean = mean + (time.monotonic() - began - mean) * _WEIGHT
             self._ended += 1
             busy.discard(me)
             if quarantine.closed:

@@ -31,7 +31,8 @@ def check(
     config = configuration(options)
     found = rows(Server(prometheus or config.prometheus_url), config)
     failed = [row for row in found if row["state"] == "fails"]
-    shown = found if everything or as_json else [row for row in found if row["state"] != "ok"]
+    shown = list(found) if everything or as_json else [row for row in found if row["state"] != "ok"]
+    shown.sort(key=lambda row: (row["state"] != "fails", row["state"]))
     show(shown, _COLUMNS, as_json=as_json, empty="")
     if not as_json:
         say(_summary(found))

@@ -29,7 +29,7 @@ def page(config: ObservabilityConfig) -> Page:
         "Job",
         "One job: does it succeed, how long does it take, what breaks it. Choose it above.",
         (
-            Row("Now", _now(config)),
+            Row("Now", (*_now(), *_now_at_work(config))),
             Row("Does it succeed?", (_outcomes(), _errors(), _retries(), _finished())),
             Row("How long does it take?", (_run_time(), _regression(), _running(), _oldest())),
             Row("What does it do?", (_cpu(), _records(), _arriving(), _redelivered())),
@@ -42,7 +42,7 @@ def _attempts(outcomes: str) -> str:
     return f'sum(rate(callboard_attempts_total{{{_AT},outcome=~"{outcomes}"}}[$__rate_interval]))'
 
 
-def _now(config: ObservabilityConfig) -> tuple[Panel, ...]:
+def _now() -> tuple[Panel, ...]:
     return (
         stat_panel(
             "Attempts that succeed",
@@ -68,6 +68,11 @@ def _now(config: ObservabilityConfig) -> tuple[Panel, ...]:
             series(f"max(actor:callboard_run_duration_seconds:p95_1h{{{_AT}}})"),
             unit="s",
         ),
+    )
+
+
+def _now_at_work(config: ObservabilityConfig) -> tuple[Panel, ...]:
+    return (
         stat_panel(
             "Running now",
             "Attempts in progress.",

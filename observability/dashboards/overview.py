@@ -33,7 +33,7 @@ def page(config: ObservabilityConfig) -> Page:
         "Is anything wrong, where, and since when. Every number leads to the dashboard that explains it.",
         (
             Row("Now", _now()),
-            Row("What is wrong", (_alerts(config), budgets((10, 8)))),
+            Row("What is wrong", (_alerts(config), budgets((9, 8)))),
             Row("Flow", _flow()),
             Row("Jobs that stand out", (_failing(), _slowest(), _busiest())),
             Row("Schedules", (age_table(size=(24, 11)),)),
@@ -151,16 +151,16 @@ def _overdue() -> str:
 
 def _alerts(config: ObservabilityConfig) -> Panel:
     runbook = outside("Runbook", f"{config.runbook_url}/{row('Alert')}.md")
-    name = Column("Alert", links=(runbook,), width=260)
+    name = Column("Alert", links=(runbook,), width=240)
     keys = {
         "alertname": name,
         "severity": Column(
             "Severity", words=(("critical", "critical", "red"), ("warning", "warning", "orange")), width=90
         ),
-        "queue": Column("Queue", links=(to("queue", "Queue", queue=row("Queue")),)),
-        "schedule": Column("Schedule", links=(to("schedules", "Schedule", schedule=row("Schedule")),)),
-        "actor": Column("Job", links=(to("job", "Job", actor=row("Job")),)),
-        "slo": Column("Objective", links=(to("slo", "Objective", slo=row("Objective")),)),
+        "queue": Column("Queue", links=(to("queue", "Queue", queue=row("Queue")),), width=100),
+        "schedule": Column("Schedule", links=(to("schedules", "Schedule", schedule=row("Schedule")),), width=150),
+        "actor": Column("Job", links=(to("job", "Job", actor=row("Job")),), width=140),
+        "slo": Column("Objective", links=(to("slo", "Objective", slo=row("Objective")),), width=130),
     }
     since = Column(
         "Firing for",
@@ -174,7 +174,7 @@ def _alerts(config: ObservabilityConfig) -> Panel:
         "an empty table.",
         keys,
         [since],
-        size=(14, 8),
+        size=(15, 8),
         sort="Firing for",
     )
 

@@ -32,7 +32,7 @@ def page(config: ObservabilityConfig) -> Page:
         "What the jobs stand on: Redis or Valkey, Postgres, the exporter, and what the observer itself has lost. "
         "The servers' rows need Debian's prometheus-redis-exporter and prometheus-postgres-exporter.",
         (
-            Row("Now", _now(config, redis, postgres)),
+            Row("Now", (*_now(config, redis), *_now_stored(config, postgres))),
             Row(
                 "Broker",
                 (_memory(redis), _evicted(redis), _commands(redis), _latency(redis), _clients(redis), _skew(config)),
@@ -43,8 +43,8 @@ def page(config: ObservabilityConfig) -> Page:
     )
 
 
-def _now(config: ObservabilityConfig, redis: str, postgres: str) -> tuple[Panel, ...]:
-    ratio, connections = config.broker_memory_ratio, config.postgres_connections_ratio
+def _now(config: ObservabilityConfig, redis: str) -> tuple[Panel, ...]:
+    ratio = config.broker_memory_ratio
     return (
         mapped(
             stat_panel(
@@ -74,6 +74,12 @@ def _now(config: ObservabilityConfig, redis: str, postgres: str) -> tuple[Panel,
             thresholds=bad_above(red=1),
             decimals=0,
         ),
+    )
+
+
+def _now_stored(config: ObservabilityConfig, postgres: str) -> tuple[Panel, ...]:
+    connections = config.postgres_connections_ratio
+    return (
         stat_panel(
             "Postgres connections",
             "Used of `max_connections`.",

@@ -26,8 +26,8 @@ builds them with other scrape jobs, thresholds and addresses. Runs and Failures 
 makes the role, which sees no payload and changes nothing. `grafana/examples/traces-and-logs.yml` has the data sources
 for traces and logs."""
 _PICTURES = """\
-The pictures were drawn with Grafana's own components (heat maps and bands of states apart) from six generated hours that
-end in an incident."""
+The pictures were drawn with Grafana's own components (heat maps and bands of states apart) from six generated hours
+that end in an incident."""
 
 
 def text(pages: Sequence[Page], command: str) -> str:

@@ -27,7 +27,7 @@ def page(config: ObservabilityConfig) -> Page:
         "Workers",
         "Are there enough workers, are they busy, do they stay alive, and what do they run.",
         (
-            Row("Now", _now(config)),
+            Row("Now", (*_now(), *_now_busy(config))),
             Row("Work", (_threads(), _saturation(config), _held(), _running())),
             Row("Life", (_alive(), _restarts(), _scraped(config), _errors())),
             Row("What they use and run", (_cpu(), _versions())),
@@ -35,8 +35,7 @@ def page(config: ObservabilityConfig) -> Page:
     )
 
 
-def _now(config: ObservabilityConfig) -> tuple[Panel, ...]:
-    ratio = config.saturation_ratio
+def _now() -> tuple[Panel, ...]:
     return (
         stat_panel(
             "Workers alive",
@@ -62,6 +61,12 @@ def _now(config: ObservabilityConfig) -> tuple[Panel, ...]:
             series('max(callboard_workers{state="stale"})'),
             thresholds=bad_above(amber=1),
         ),
+    )
+
+
+def _now_busy(config: ObservabilityConfig) -> tuple[Panel, ...]:
+    ratio = config.saturation_ratio
+    return (
         stat_panel(
             "Threads busy",
             "Busy threads of all threads.",

@@ -65,9 +65,9 @@ class ObservabilityConfig:
     scrape_interval: str = "15s"
     sample_limit: int = 20_000
 
-    page_webhook: str = "http://127.0.0.1:9094/alerts"
-    ticket_webhook: str = "http://127.0.0.1:9094/alerts"
-    heartbeat_webhook: str = "http://127.0.0.1:9095/watchdog"
+    page_webhook: str = "http://alert-receiver:9094/alerts"
+    ticket_webhook: str = "http://alert-receiver:9094/alerts"
+    heartbeat_webhook: str = "http://dead-man:9095/watchdog"
     mail_to: str = ""
     mail_from: str = "callboard@localhost"
     smarthost: str = "127.0.0.1:1025"

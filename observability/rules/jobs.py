@@ -52,7 +52,7 @@ def _failure_ratio(query: Query) -> Alert:
         "minutes.",
         command="callboard runs --job {{ $labels.actor }} --since 1h",
         dashboard=_DASHBOARD,
-        link=_LINK,
+        link=("actor",),
     )
 
 
@@ -141,7 +141,7 @@ def _skipped_or_expired(query: Query) -> Alert:
         "in the last 15 minutes, and did nothing.",
         command="callboard runs --job {{ $labels.actor }} --since 1h",
         dashboard=_DASHBOARD,
-        link=_LINK,
+        link=("actor",),
     )
 
 

@@ -1,4 +1,4 @@
-"""Traces: off unless OTEL_* asks for them, and then OpenTelemetry's SDK with OTLP over HTTP (`callboard[tracing]`).
+"""Traces: off unless OTEL_* asks for them, and then OpenTelemetry's SDK with OTLP over HTTP.
 
 Importing this package imports nothing of OpenTelemetry; `start` does, where traces are wanted. What cannot be sent is
 counted in `dropped`: a back end that is slow or gone never keeps a job waiting.
@@ -87,7 +87,7 @@ def _begin(service: str) -> Spans | None:
 
         return _provider.make(service, wanted=wanted(os.environ))
     except ImportError as error:
-        _log.warning("tracing.not_started", reason=str(error), mend="install callboard[tracing]")
+        _log.warning("tracing.not_started", reason=str(error), mend="reinstall callboard with its dependencies")
     except Exception as error:  # noqa: BLE001 - whatever is wrong with OTEL_*, the jobs run
         _log.warning("tracing.not_started", reason=f"{type(error).__name__}: {error}")
     return None

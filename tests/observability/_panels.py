@@ -63,7 +63,7 @@ def targets() -> list[Target]:
     return [Target(uid, panel["title"], query) for uid, panel in every_panel() for query in panel["targets"]]
 
 
-def annotations() -> list[Target]:
+def marks() -> list[Target]:
     """Every query that puts marks on the time axis."""
     return [
         Target(uid, mark["name"], {"refId": "", **mark})

@@ -63,7 +63,7 @@ def ask(
     if instant:
         reply = client.get("/api/v1/query", params={"query": expr, "time": end}).json()
     else:
-        given = {"query": expr, "start": start, "end": end, "step": step}
+        given: dict[str, str | float] = {"query": expr, "start": start, "end": end, "step": step}
         reply = client.get("/api/v1/query_range", params=given).json()
     assert reply["status"] == "success", f"{reply.get('error')}: {expr}"
     result: list[Any] = reply["data"]["result"]

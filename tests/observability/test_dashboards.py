@@ -19,7 +19,7 @@ from observability.dashboards.links import UIDS, to
 from observability.dashboards.query import scoped
 from observability.rules.config import ObservabilityConfig
 from observability.rules.recording import recordings
-from tests.observability._panels import Target, annotations, boards, every_panel, links, metrics_of, panels, targets
+from tests.observability._panels import Target, boards, every_panel, links, marks, metrics_of, panels, targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,7 +169,7 @@ def test_titles_are_told_apart() -> None:
         assert len(set(titles)) == len(titles)
 
 
-@pytest.mark.parametrize("target", [*PROMQL, *annotations()], ids=lambda target: target.id)
+@pytest.mark.parametrize("target", [*PROMQL, *marks()], ids=lambda target: target.id)
 def test_a_query_names_only_what_is_served_or_recorded(target: Target) -> None:
     """With labels that the metric has, the scrape job in each selector, and counters only as rates."""
     for name in metrics_of(target.expr):
@@ -220,7 +220,7 @@ def test_new_jobs_and_queues_need_no_edit(target: Target) -> None:
 
 
 def test_every_metric_is_on_a_panel_or_in_an_alert() -> None:
-    asked = " ".join(target.expr for target in [*PROMQL, *annotations()])
+    asked = " ".join(target.expr for target in [*PROMQL, *marks()])
     rules = " ".join(path.read_text("utf-8") for path in (ROOT / "prometheus").rglob("*.yml"))
     unused = [
         name for name in SERVED if SERVED[name].kind != "histogram" and not re.search(rf"\b{name}\b", asked + rules)

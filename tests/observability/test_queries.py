@@ -13,7 +13,7 @@ import pytest
 from callboard.embedded._endpoints import connect
 from tests.observability._history import blocks
 from tests.observability._ledger import fill
-from tests.observability._panels import Target, annotations, boards, targets
+from tests.observability._panels import Target, boards, marks, targets
 from tests.observability._prometheus import ask, prometheus
 from tests.observability._sql import SQL, expanded
 from tests.observability._world import END, START
@@ -65,7 +65,7 @@ def test_a_panel_shows_something_that_night(history: httpx.Client, target: Targe
     assert numbers(found), f"no data: {expr}"
 
 
-@pytest.mark.parametrize("target", annotations()[:3], ids=lambda target: target.panel)
+@pytest.mark.parametrize("target", marks()[:3], ids=lambda target: target.panel)
 def test_the_incident_leaves_marks_on_the_time_axis(history: httpx.Client, target: Target) -> None:
     assert numbers(ask(history, filled(target.expr), START, END, step=STEP))
 

@@ -19,6 +19,8 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 OURS = {"migrate", "scheduler", "worker", "exporter"}
 SERVERS = {"postgres", "valkey", "prometheus", "alertmanager", "grafana"}
+#: What Alertmanager writes to, run from our image.
+RECEIVERS = {"alert-receiver": "sandbox.alert_receiver", "dead-man": "sandbox.dead_man"}
 
 
 def default_of(value: str) -> str:
@@ -45,8 +47,8 @@ def known_settings() -> dict[str, type[BaseSettings]]:
 
 
 def test_the_services_are_ours_and_the_servers_they_need() -> None:
-    assert set(SERVICES) == OURS | SERVERS
-    images = {SERVICES[name]["image"] for name in OURS}
+    assert set(SERVICES) == OURS | SERVERS | set(RECEIVERS)
+    images = {SERVICES[name]["image"] for name in OURS | set(RECEIVERS)}
     assert images == {"callboard:local"}
     for name in SERVERS:
         assert re.search(r":v?\d", SERVICES[name]["image"]), f"{name} has no version"
@@ -124,7 +126,7 @@ def test_nothing_starts_before_what_it_needs_is_there() -> None:
             assert condition != "service_healthy" or SERVICES[other]["healthcheck"]["test"], f"{name} waits for ever"
 
 
-@pytest.mark.parametrize("service", sorted((OURS | SERVERS) - {"migrate"}))
+@pytest.mark.parametrize("service", sorted((OURS | SERVERS | set(RECEIVERS)) - {"migrate"}))
 def test_each_long_running_service_is_watched_restarted_and_given_time_to_stop(service: str) -> None:
     declared = SERVICES[service]
     assert declared["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
@@ -155,9 +157,31 @@ def test_the_exporter_is_where_prometheus_and_its_health_check_look() -> None:
     assert f"http://127.0.0.1:{port}/healthz" in " ".join(SERVICES["exporter"]["healthcheck"]["test"])
     scraped = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped}
-    assert targets["callboard"] == [f"exporter:{port}"]
+    assert targets["callboard-exporter"] == [f"exporter:{port}"]
     default = known_settings()["CALLBOARD_EXPORTER_PORT"].model_fields["exporter_port"].default
     assert int(port) == default
+
+
+@pytest.mark.parametrize("service", ["worker", "scheduler"])
+def test_worker_and_scheduler_are_where_prometheus_looks(service: str) -> None:
+    assert environment(service)["CALLBOARD_METRICS_HOST"] == "0.0.0.0"  # noqa: S104 - inside the container
+    port = known_settings()["CALLBOARD_METRICS_HOST"].model_fields[f"{service}_metrics_port"].default
+    scraped = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped}
+    assert targets[f"callboard-{service}"] == [f"{service}:{port}"]
+
+
+@pytest.mark.parametrize("service", sorted(RECEIVERS))
+def test_the_receivers_are_where_alertmanager_writes(service: str) -> None:
+    words = SERVICES[service]["command"]
+    assert words[:3] == ["python", "-m", RECEIVERS[service]]
+    host = f"http://{service}:{words[words.index('--port') + 1]}/"
+    receivers = yaml.safe_load((ROOT / "alertmanager" / "alertmanager.yml").read_text())["receivers"]
+    urls = [webhook["url"] for receiver in receivers for webhook in receiver["webhook_configs"]]
+    assert [url for url in urls if url.startswith(host)]
+    assert f"http://127.0.0.1:{words[words.index('--port') + 1]}/healthz" in " ".join(
+        SERVICES[service]["healthcheck"]["test"]
+    )
 
 
 def test_the_broker_keeps_what_it_is_given() -> None:

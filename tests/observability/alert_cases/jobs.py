@@ -19,8 +19,8 @@ story(
     [attempts("success", rising(0, 15, 90)), attempts("failed", flat(0, 20), rising(0, 15, 30), flat(435, 40))],
     quiet=19, firing=45, resolved=70, **SEND,
 )  # fmt: skip
-spares("FailureRatioHigh", "few attempts", [attempts("success", flat(0, 60)), attempts("failed", flat(0, 20),
-       flat(3, 40))], 25, 35)  # fmt: skip
+spares("FailureRatioHigh", "few attempts", [attempts("success", flat(0, 60)), attempts("failed",
+       rising(0, 1, 60))], 25, 50)  # fmt: skip
 spares("FailureRatioHigh", "a worker restarts", [attempts("success", rising(900, 15, 30), rising(0, 15, 30)),
        attempts("failed", flat(200, 30), flat(0, 30))], 31, 35, 45)  # fmt: skip
 
@@ -29,6 +29,7 @@ story(
     [attempts("success", rising(0, 5, 90)), attempts("retry", flat(0, 20), rising(0, 15, 30), flat(435, 40))],
     quiet=19, firing=45, resolved=70, queue="mail",
 )  # fmt: skip
+spares("RetryStorm", "few attempts", [attempts("success", flat(0, 60)), attempts("retry", rising(0, 1, 60))], 30, 50)
 spares("RetryStorm", "few retries", [attempts("success", rising(0, 15, 90)), attempts("retry", rising(0, 1, 90))],
        30, 60)  # fmt: skip
 
@@ -84,6 +85,12 @@ spares(
     50, 58, 110,
 )  # fmt: skip
 spares(
+    "ProgressStopped", "its time limit will end it first",
+    [series(LIMIT, ACTOR, flat(600, 90)), series(PROGRESS, ACTOR, rising(0, 60, 30), flat(1740, 40)),
+     series(IN_PROGRESS, BOTH, flat(1, 90)), attempts("success", flat(0, 90))],
+    60,
+)  # fmt: skip
+spares(
     "ProgressStopped", "nothing runs",
     [LONG, series(PROGRESS, ACTOR, rising(0, 60, 30), flat(1740, 60)), series(IN_PROGRESS, BOTH, flat(1, 30),
      flat(0, 60)), attempts("success", flat(0, 30), flat(1, 60))],
@@ -126,6 +133,8 @@ story(
 spares(
     "DurationRegression", "slow from the beginning", durations((5, 40, 4 * (WEEK + 20))), (WEEK + 16) * HOUR, step=15
 )
+spares("DurationRegression", "slower, and still quick", durations((0.4, 40, 4 * (WEEK + 10)), (0.9, 40, 40)),
+       (WEEK + 18) * HOUR, step=15)  # fmt: skip
 spares("DurationRegression", "few runs", durations((0.4, 1, 4 * (WEEK + 10)), (5, 1, 40)), (WEEK + 16) * HOUR, step=15)
 
 # Objectives
@@ -155,7 +164,7 @@ TABLE.story(
 )  # fmt: skip
 TABLE.story(
     *SLOW, objective(f"{flat(0, 180)} {rising(0, 10, 34)} {flat(330, 100)}", rising(0, 90, 400), 400),
-    quiet=170 * 30, firing=212 * 30, resolved=260 * 30, step=30, slo="queue:mail", window="1d", also={"window": "3d"},
+    quiet=170 * 30, firing=212 * 30, resolved=243 * 30, step=30, slo="queue:mail", window="1d", also={"window": "3d"},
 )  # fmt: skip
 TABLE.story(
     *SLOW, objective(f"{flat(0, 48)} {rising(0, 2, 100)} {flat(198, 60)}", rising(0, 98, 300), 300),
@@ -163,7 +172,7 @@ TABLE.story(
 )  # fmt: skip
 for name, _ in (FAST, SLOW):
     spares(name, "one failure in little traffic", objective(f"{flat(0, 60)} {flat(1, 200)}", rising(0, 0.05, 260), 300),
-           61, 70, 90, 120)  # fmt: skip
+           61, 64, 70, 80, 90, 120, 250)  # fmt: skip
     spares(name, "a worker restarts", objective(f"{flat(50, 60)} {flat(0, 60)}", f"{rising(5000, 75, 60)} "
            f"{rising(0, 75, 60)}", 120), 61, 70, 90)  # fmt: skip
     spares(name, "no runs at all", objective(flat(0, 100), flat(0, 100), 100), 30, 90)

@@ -132,7 +132,7 @@ story("LabelBudgetSpent", "warning", [series("attempts_total", OTHER, "_x19", fl
       quiet=19, firing=30, resolved=45, job=CONFIG.worker_job)  # fmt: skip
 fires("LabelBudgetSpent", "warning", "by the exporter", [series("dead_letters", 'queue="mail", actor="_other"',
       flat(0, 60))], 20, job=CONFIG.exporter_job)  # fmt: skip
-spares("LabelBudgetSpent", "500 jobs with their own series", [series("attempts_total", 'queue="mail", outcome="success", '
+spares("LabelBudgetSpent", "500 named jobs", [series("attempts_total", 'queue="mail", outcome="success", '
        f'actor="job_{number}"', flat(3, 30)) for number in range(500)], 25)  # fmt: skip
 
 DROPPED = "telemetry_dropped_total"

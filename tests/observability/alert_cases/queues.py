@@ -62,6 +62,22 @@ spares(
     15, 21, 30, 40,
 )  # fmt: skip
 
+spares(
+    "QueueStalled", "Prometheus has just started",
+    [GOES_ON, limit(600), depth("ready", "_x19", flat(1, 10), flat(0, 30)), attempts("_x19", flat(0, 10), flat(1, 30))],
+    25, 28,
+)  # fmt: skip
+spares(
+    "QueueStalled", "a job of an hour has just begun",
+    [GOES_ON, limit(3600), depth("ready", "_x19", flat(1, 70)), attempts("_x19", flat(0, 70))], 50, 80,
+)  # fmt: skip
+for seconds, halted, why in ((3600, 1, "paused for hours"), (14_400, 0, "limits of four hours")):
+    spares(
+        "QueueStalled", why,
+        [paused(flat(halted, 40)), limit(seconds, 40), depth("ready", flat(5, 40)), attempts(flat(0, 40))],
+        200, 390, step=10,
+    )  # fmt: skip
+
 OLDEST, PROMISE = "queue_oldest_ready_age_seconds", "queue_max_age_seconds"
 story(
     "QueueLatencyHigh", "critical",

@@ -52,6 +52,7 @@ def test_the_command_writes_and_checks(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().err.splitlines() == [
         "docs/reference/metrics.md is out of date: run `python -m observability.docs`",
         "docs/reference/events.md is out of date: run `python -m observability.docs`",
+        "docs/reference/alerts.md is out of date: run `python -m observability.docs`",
     ]
     assert docs.main([], tmp_path) == 0
     assert docs.main(["--check"], tmp_path) == 0
