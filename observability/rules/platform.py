@@ -54,6 +54,7 @@ def _exporter(query: Query) -> Iterator[Alert]:
         name="CallboardExporterSourceDown",
         severity="critical",
         wait="1m",
+        keep="1m",  # what it inhibits gets over it a little later
         expr=f"max by (source) ({query('exporter_source_up')}) == 0",
         summary="The exporter cannot read a server that the jobs stand on.",
         description="No exporter can read the {{ $labels.source }}. Most likely workers and scheduler cannot, either.",

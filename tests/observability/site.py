@@ -1,7 +1,7 @@
 """A whole installation on loopback: workers, scheduler, exporter, Prometheus, Alertmanager, and who gets the pages.
 
 The rules, routes and inhibitions are the real ones. Only their times are short: what has to last for minutes has to
-last for three seconds here, and a notification waits for nothing.
+last for three seconds here, and a notification waits for one.
 """
 
 from __future__ import annotations
@@ -177,7 +177,8 @@ class Site:
 
 def _hurried(name: str, text: str) -> str:
     if name.endswith("alerts.yml"):
-        return re.sub(r"(?m)^( +)for: (?!0s)\S+$", r"\1for: 3s", text)
+        text = re.sub(r"(?m)^( +)for: (?!0s)\S+$", r"\1for: 3s", text)
+        return re.sub(r"keep_firing_for: \S+", "keep_firing_for: 6s", text)
     if name.endswith("alertmanager.yml"):
         text = re.sub(r"group_wait: \S+", "group_wait: 1s", text)
         return re.sub(r"group_interval: \S+", "group_interval: 1s", text)

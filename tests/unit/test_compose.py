@@ -47,7 +47,7 @@ def known_settings() -> dict[str, type[BaseSettings]]:
 
 
 def test_the_services_are_ours_and_the_servers_they_need() -> None:
-    assert set(SERVICES) == OURS | SERVERS | set(RECEIVERS)
+    assert set(SERVICES) == OURS | SERVERS | set(RECEIVERS) | {"reader"}
     images = {SERVICES[name]["image"] for name in OURS | set(RECEIVERS)}
     assert images == {"callboard:local"}
     for name in SERVERS:
@@ -199,7 +199,19 @@ def test_every_volume_is_declared_and_every_mounted_folder_exists() -> None:
     sources = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     folders = {source for source in sources if source.startswith("./")}
     assert sources - folders == set(COMPOSE["volumes"])
-    assert [folder for folder in sorted(folders) if not any((ROOT / folder).rglob("*.yml"))] == []
+    mounted = [path for folder in sorted(folders) for path in [ROOT / folder, *(ROOT / folder).rglob("*")]]
+    assert {path.suffix for path in mounted if path.is_file()} == {".yml", ".json", ".sql"}
+    assert all((ROOT / folder).exists() for folder in folders)
+
+
+def test_grafana_reads_the_ledger_with_the_role_that_is_made_for_it() -> None:
+    ledger = yaml.safe_load((ROOT / "grafana" / "provisioning" / "datasources" / "ledger.yml").read_text())
+    (source,) = ledger["datasources"]
+    variable = source["secureJsonData"]["password"].removeprefix("$")
+    assert environment("grafana")[variable] == environment("reader")["READER_PASSWORD"]
+    assert f"create role {source['user']} " in (ROOT / "grafana" / "reader.sql").read_text()
+    assert source["user"] in SERVICES["reader"]["command"][-1]
+    assert environment("reader")["PGDATABASE"] == source["jsonData"]["database"]
 
 
 def test_the_files_that_are_mounted_fit_together() -> None:
