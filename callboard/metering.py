@@ -15,6 +15,7 @@ import structlog
 from callboard.envelope import KEY
 from callboard.outcome import Cancelled, Completed, Failed, Interrupted, Retry
 from callboard.settings import get_settings
+from observability import tracing
 from observability.catalogue import ENQUEUE_SOURCES, OTHER, OUTCOMES, RECORD_KINDS, RESULTS, WAIT_BUCKETS
 from observability.meters import Batch, Meters, Tally, of_this_process
 from observability.snapshot import RUN_BUCKETS
@@ -155,13 +156,20 @@ class Metering:
     def declare(self, specs: Iterable[JobSpec]) -> None:
         """Make the series of every declared job appear, so that a first failure is a rise from 0."""
         inc, actor = self._meters.inc, self._meters.actor
+        for signal, reason in (("label", "actor_budget"), *tracing.LOSS_KINDS):
+            inc("telemetry_dropped_total", (signal, reason), 0)
+        for operation in ("fetch", "settle"):
+            inc("broker_errors_total", (operation,), 0)
         for spec in specs:
             name = actor(spec.name)
             for outcome in OUTCOMES:
                 inc("attempts_total", (spec.queue, name, outcome), 0)
             for result in RESULTS:
                 inc("finished_total", (spec.queue, name, result), 0)
+            for source in ENQUEUE_SOURCES:
+                inc("enqueued_total", (spec.queue, name, source), 0)
             inc("redeliveries_total", (spec.queue, name), 0)
+            inc("errors_total", (name, "PoisonMessage"), 0)
             for result in ("good", "bad") if spec.slo_name else ():
                 inc("slo_events_total", (spec.slo_name, result), 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import dramatiq.broker
 import pytest
 import redis
+import structlog
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for `from tests.support import`, however pytest is started
 
@@ -100,6 +102,17 @@ def _nothing_left_behind() -> Iterator[None]:
     assert broker in (None, left), "the test left another global broker, which has none of our jobs"
     eventually(lambda: non_daemon_threads() <= threads, 3, what="the end of every thread the test has started")
     eventually(lambda: child_processes() <= children, 3, what="the end of every process the test has started")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that runs in this process configures the logs; the next test finds them as this one did."""
+    root, configured = logging.getLogger(), structlog.is_configured()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    if not configured and structlog.is_configured():
+        structlog.reset_defaults()
 
 
 def _drop(embedded: Endpoints, name: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLUSH_SECONDS",
+    "LOSS_KINDS",
     "Error",
     "Sending",
     "Trace",
@@ -117,6 +118,10 @@ def exemplar() -> dict[str, str] | None:
     """`{"trace_id", "span_id"}` of the current span if it is kept, for a histogram's bucket; else None."""
     spans = _live
     return None if spans is None else spans.exemplar()
+
+
+#: What `dropped` may tell of.
+LOSS_KINDS = (("traces", "queue_full"), ("traces", "export_failed"), ("traces", "shutdown"), ("baggage", "too_long"))
 
 
 def dropped() -> dict[tuple[str, str], int]:

@@ -1,0 +1,78 @@
+"""Every query of every panel, asked of a Prometheus that scrapes real workers, scheduler and exporter."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.observability._panels import metrics_of, targets
+from tests.observability._prometheus import ask
+from tests.observability.site import Site
+from tests.support import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.observability._panels import Target
+
+JOBS = "tests.observability.live_jobs"
+_VALUES = {
+    "$__rate_interval": "20s",
+    "$__interval": "1s",
+    "$__range": "60s",
+    "$actor": "steady",
+    "$queue": ".+",
+    "$schedule": ".+",
+    "$slo": ".+",
+    "$job": ".+",
+}
+#: Panels that cannot show anything here, and why.
+_EMPTY = {"job: Run time, p95 over an hour, and a week ago B": "nothing has run for a week"}
+
+
+def filled(expr: str) -> str:
+    expr = expr.replace('=~"$actor"', '=~".+"')
+    for name in sorted(_VALUES, key=len, reverse=True):
+        expr = expr.replace(name, _VALUES[name])
+    return expr
+
+
+def is_empty(site: Site, target: Target, start: float) -> bool:
+    found = ask(
+        site.client, filled(target.expr), start, time.time(), step=1, instant=target.query.get("instant", False)
+    )
+    values = [float(value) for each in found for _, value in each.get("values", [each.get("value")])]
+    return all(math.isnan(value) for value in values)
+
+
+def is_foreign(target: Target) -> bool:
+    """It asks for a metric of the servers' own exporters, which do not run here."""
+    return any(name.startswith(("redis_", "pg_")) for name in metrics_of(target.expr))
+
+
+@pytest.mark.timeout(200)
+def test_no_panel_is_empty_on_real_metrics(tmp_path: Path) -> None:
+    with Site(tmp_path, calm=False, actors=JOBS) as site:
+        start = time.time()
+        for _ in range(2):
+            sender = site.stage.fleet.start([sys.executable, "-m", JOBS], {})
+            assert sender.wait(60) == 0
+            site.stage.fleet.processes.remove(sender)
+        panels = [target for target in targets() if target.expr and not is_foreign(target)]
+        assert len(panels) > 100
+        left = panels
+
+        def all_shown() -> bool:
+            nonlocal left
+            left = [target for target in left if is_empty(site, target, start)]
+            assert {target.id for target in left} <= _EMPTY.keys(), sorted(
+                {target.id for target in left} - _EMPTY.keys()
+            )
+            return True
+
+        eventually(all_shown, 90, every=2.0)
+        assert {target.id for target in left} == _EMPTY.keys()
