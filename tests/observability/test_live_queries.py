@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 
 from tests.observability._panels import metrics_of, targets
 from tests.observability._prometheus import ask
+from tests.observability.programs import program
 from tests.observability.site import Site
 from tests.support import eventually
 
@@ -75,4 +77,16 @@ def test_no_panel_is_empty_on_real_metrics(tmp_path: Path) -> None:
             return True
 
         eventually(all_shown, 90, every=2.0)
+        for process in ("worker", "scheduler", "exporter"):
+            _lint(site.scrape(process), process)
         assert {target.id for target in left} == _EMPTY.keys()
+
+
+def _lint(text: str, process: str) -> None:
+    """Prometheus' own linter, on what only real processes serve."""
+    # Python's own process metrics, which the scheduler serves beside ours, are named as in every Python program.
+    ours = "".join(line for line in text.splitlines(keepends=True) if "callboard_" in line)
+    assert ours
+    words = [program("promtool"), "check", "metrics"]
+    checked = subprocess.run(words, input=ours, capture_output=True, text=True, timeout=20, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, ""), process
