@@ -68,7 +68,8 @@ class Stage:
         self.folder = folder
         self.seed = seed
         self.sent_log = folder / "sent.log"
-        self._settings = {"actors": "tests.chaos.fault_jobs", **settings}
+        # A canary would be a run that nobody sent.
+        self._settings = {"actors": "tests.chaos.fault_jobs", "canary_seconds": 0, **settings}
         self._resources = ExitStack()
         self._producers: list[subprocess.Popen[bytes]] = []
 
