@@ -188,7 +188,7 @@ class Metering:
         """Say what will be counted once the batch is in the ledger; `ending` is one of it. See `count`."""
         facts = ending.facts
         started = ending.started
-        self._meters.intend(batch, (str(facts.id), facts.created_at.isoformat(), started.token, started.attempt))
+        self._meters.intend(batch, (facts.id, facts.created_at, started.token, started.attempt))
 
     def count(self, batch: Batch) -> None:
         """Count what is in the ledger now."""

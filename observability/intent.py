@@ -46,9 +46,9 @@ class IntentFile:
             file.truncate(_SIZE)
             self._memory = mmap.mmap(file.fileno(), _SIZE)
 
-    def write(self, intent: Intent) -> None:
-        """Say what will be counted once the batch is committed."""
-        body = orjson.dumps(tuple(intent))
+    def write(self, attempt: Sequence[object], targets: Sequence[tuple[str, str, float]]) -> None:
+        """Say what will be counted once the batch of this attempt is committed; see `Intent`."""
+        body = orjson.dumps((attempt, targets))
         if len(body) <= _SIZE - _LENGTH.size:
             self._memory[_LENGTH.size : _LENGTH.size + len(body)] = body
             self._memory[: _LENGTH.size] = _LENGTH.pack(len(body))

@@ -18,11 +18,13 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from observability import catalogue
 from observability.catalogue import OTHER, PREFIX
-from observability.intent import Intent, IntentFile, answer_all
+from observability.intent import IntentFile, answer_all
 from observability.multiprocess import SIDECAR, VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
+    from datetime import datetime
+    from uuid import UUID
 
     from observability.catalogue import Metric
     from observability.intent import Attempt
@@ -40,17 +42,20 @@ _GAUGES = {
 _MOST_ERROR_TYPES = 100
 _SIDECAR_SECONDS = 1.0
 
+#: Ids of a trace and of a span.
 Exemplar = tuple[str, str]
+#: A name without its prefix, and values of its labels.
+Family = tuple[str, tuple[str, ...]]
 
 
 class Tally:
-    """Times that are added to a histogram together, in seconds; `exemplars` are those of the latest, by bucket."""
+    """Times that are added to a histogram together, in seconds: how many by bucket, and the latest exemplar of each."""
 
     __slots__ = ("bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
+        self.counts: dict[int, int] = {}
         self.total = 0.0
         self.exemplars: dict[int, tuple[Exemplar, float]] = {}
 
@@ -58,7 +63,7 @@ class Tally:
         """One more; a negative time, which two clocks may give, counts as none."""
         seconds = max(seconds, 0.0)
         slot = bisect_left(self.bounds, seconds)
-        self.counts[slot] += 1
+        self.counts[slot] = self.counts.get(slot, 0) + 1
         self.total += seconds
         if exemplar is not None:
             self.exemplars[slot] = exemplar, seconds
@@ -85,7 +90,8 @@ class Batch:
         if known is None:
             self.tallies[name, labels] = tally
         else:
-            known.counts = [a + b for a, b in zip(known.counts, tally.counts, strict=True)]
+            for slot, count in tally.counts.items():
+                known.counts[slot] = known.counts.get(slot, 0) + count
             known.total += tally.total
             known.exemplars |= tally.exemplars
 
@@ -134,26 +140,25 @@ class Meters:
         """Count a batch."""
         for value, amount in batch.steps or self._steps(batch):
             value.inc(amount)
-        for (name, labels), tally in batch.tallies.items():
-            for slot, (exemplar, seconds) in tally.exemplars.items():
-                self._sidecar.note(PREFIX + name, labels, slot, exemplar, seconds)
-        self._sidecar.flush()
+        noted = [(family, tally.exemplars) for family, tally in batch.tallies.items() if tally.exemplars]
+        if noted:
+            self._sidecar.note(noted)
 
     def _steps(self, batch: Batch) -> list[tuple[Any, float]]:
         """The library's values that a batch changes, and by how much."""
         steps = [(self._child(name, labels)._value, amount) for (name, labels), amount in batch.counts.items()]  # noqa: SLF001 - its files are filled by these
         for (name, labels), tally in batch.tallies.items():
             child = self._child(name, labels)
-            steps += [(child._buckets[slot], count) for slot, count in enumerate(tally.counts) if count]  # noqa: SLF001 - `observe` takes one at a time
+            steps += [(child._buckets[slot], count) for slot, count in tally.counts.items()]  # noqa: SLF001 - `observe` takes one at a time
             steps.append((child._sum, tally.total))  # noqa: SLF001 - the same
         return steps
 
-    def intend(self, batch: Batch, attempt: Attempt) -> None:
+    def intend(self, batch: Batch, attempt: tuple[UUID, datetime, int, int]) -> None:
         """Write down what the batch will be once it is counted, before it is committed; see `observability.intent`."""
         if self._intent is not None:
             batch.steps = self._steps(batch)
             targets = [(value._params[0], value._key, value._value + amount) for value, amount in batch.steps]  # noqa: SLF001 - as above
-            self._intent.write(Intent(attempt, targets))
+            self._intent.write(attempt, targets)
 
     def done(self) -> None:
         """The batch is counted, or was not committed."""
@@ -211,22 +216,28 @@ class _Sidecar:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._noted: dict[tuple[str, tuple[str, ...], int], list[Any]] = {}
-        self._fresh = False
+        self._noted: dict[tuple[Family, int], tuple[Exemplar, float, float]] = {}
         self._written = 0.0
 
-    def note(self, metric: str, labels: tuple[str, ...], slot: int, exemplar: Exemplar, seconds: float) -> None:
-        if self._path is not None:
-            self._noted[metric, labels, slot] = [metric, labels, slot, *exemplar, seconds, time.time()]
-            self._fresh = True
+    def note(self, families: Iterable[tuple[Family, Mapping[int, tuple[Exemplar, float]]]]) -> None:
+        """Keep these; the file has them a second later at the earliest, and only if another comes then."""
+        now = time.time()
+        for family, exemplars in families:
+            for slot, (exemplar, seconds) in exemplars.items():
+                self._noted[family, slot] = exemplar, seconds, now
+        if self._path is not None and not 0 <= now - self._written < _SIDECAR_SECONDS:
+            self._written = now
+            self._write(self._path)
 
-    def flush(self) -> None:
-        if self._path is None or not self._fresh or time.monotonic() - self._written < _SIDECAR_SECONDS:
-            return
-        self._written, self._fresh = time.monotonic(), False
-        draft = self._path.with_suffix(".draft")
-        draft.write_text(json.dumps(list(self._noted.values())))
-        draft.replace(self._path)
+    def _write(self, path: Path) -> None:
+        noted = self._noted.items()
+        rows = [
+            [PREFIX + name, labels, slot, *exemplar, seconds, at]
+            for ((name, labels), slot), (exemplar, seconds, at) in noted
+        ]
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps(rows))
+        draft.replace(path)
 
 
 @lru_cache(maxsize=1)

@@ -51,14 +51,6 @@ class MemoryBroker(Transport):
         self._interrupts = 0
         self._unknown: set[tuple[str, str]] = set()
 
-    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Enqueue a message, due after `delay` milliseconds; once as long as the broker has it.
-
-        Raises:
-            ArgumentsError: It is not JSON, or too large.
-        """
-        return self.enqueue_many([message], delay=delay)[0]
-
     @announced
     def enqueue_many(self, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
         """Enqueue messages; all are taken, or it raises."""
@@ -73,14 +65,7 @@ class MemoryBroker(Transport):
 
     def _entry(self, message: Message[Any]) -> Entry:
         body = encode(message, limit=self._message_max_bytes)
-        return Entry(delivery_id(message), message.queue_name, body, self._priority(message))
-
-    def _priority(self, message: Message[Any]) -> int:
-        given = message.options.get("priority")
-        if given is not None:
-            return int(given)
-        actor = self.actors.get(message.actor_name)
-        return 0 if actor is None else actor.priority
+        return Entry(delivery_id(message), message.queue_name, body, self.priority_of(message))
 
     def fetch(self, lanes: Sequence[Lane], timeout: float) -> list[Delivery]:
         """Take messages; see the contract. What is due counts, whether or not anybody pulses."""

@@ -119,22 +119,12 @@ class RabbitBroker(Transport):
 
     # Producing
 
-    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Enqueue a message; when this returns, a majority of the servers has it on disk.
-
-        Args:
-            message: What to enqueue.
-            delay: Milliseconds until it may be delivered, at most 3.4 years; rounded up to 25.
-
-        Raises:
-            ArgumentsError: It is not JSON, or too large.
-            ConnectionClosed: RabbitMQ may or may not have taken it; the same message may be sent again.
-        """
-        return self.enqueue_many([message], delay=delay)[0]
-
     @announced
     def enqueue_many(self, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
-        """Enqueue messages, and wait for all confirmations at once; as `enqueue`."""
+        """Enqueue messages; when this returns, a majority of the servers has them on disk. See `enqueue`.
+
+        A delay is rounded up to 25 milliseconds, and 3.4 years at most.
+        """
         batch = list(messages)
         self._sending.session()  # before any hook has written to the ledger
         for message in batch:
@@ -155,15 +145,8 @@ class RabbitBroker(Transport):
             publisher.send([self._letter(message, delay_ms, limit) for message in batch])
 
     def _letter(self, message: Message[Any], delay_ms: int, limit: int) -> Letter:
-        route = self._made.topology.route(message.queue_name, band_of(self._priority(message)), delay_ms)
+        route = self._made.topology.route(message.queue_name, band_of(self.priority_of(message)), delay_ms)
         return Letter(route, encode(message, limit=limit), delivery_id(message))
-
-    def _priority(self, message: Message[Any]) -> int:
-        given = message.options.get("priority")
-        if given is not None:
-            return int(given)
-        actor = self.actors.get(message.actor_name)
-        return 0 if actor is None else actor.priority
 
     # Working
 

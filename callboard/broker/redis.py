@@ -136,19 +136,6 @@ class RedisBroker(Transport):
 
     # Producing
 
-    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
-        """Enqueue a message, unless the broker holds one of this id already.
-
-        Args:
-            message: What to enqueue.
-            delay: Milliseconds until it may be delivered.
-
-        Raises:
-            ArgumentsError: It is not JSON, or too large.
-            ConnectionClosed: The broker may or may not have taken it; the same message may be sent again.
-        """
-        return self.enqueue_many([message], delay=delay)[0]
-
     @announced
     def enqueue_many(self, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
         """Enqueue messages, 1,000 in a round trip; as `enqueue`, and what is not JSON stops them all."""
@@ -181,15 +168,8 @@ class RedisBroker(Transport):
         args: list[Any] = []
         for message in batch:
             body = encode(message, limit=self._limit)
-            args += (message.queue_name, self._priority(message), delivery_id(message), body, delay)
+            args += (message.queue_name, self.priority_of(message), delivery_id(message), body, delay)
         return args
-
-    def _priority(self, message: Message[Any]) -> int:
-        given = message.options.get("priority")
-        if given is not None:
-            return int(given)
-        actor = self.actors.get(message.actor_name)
-        return 0 if actor is None else actor.priority
 
     # Working
 
@@ -267,7 +247,7 @@ class RedisBroker(Transport):
         if message is None:
             raise ValueError(f"delivery {delivery.id} cannot be read, so it cannot be sent again: acknowledge it.")
         body = encode(message, limit=max(self._limit, 2 * len(delivery.body)))
-        new, priority = delivery_id(message), self._priority(message)
+        new, priority = delivery_id(message), self.priority_of(message)
         return "again", delivery.queue, delivery.id, new, priority, body, max(int(delay * 1000), 0)
 
     def pulse(self, held: Collection[str] | None = None) -> float:

@@ -88,6 +88,19 @@ class Transport(Broker):
         #: Told of a moment, in seconds from now, before which `pulse` should be called; the pulse loop sets it.
         self.expect_pulse: Callable[[float], None] = _nobody_listens
 
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Enqueue a message, unless the broker holds one of this id already, where it can tell.
+
+        Args:
+            message: What to enqueue.
+            delay: Milliseconds until it may be delivered.
+
+        Raises:
+            ArgumentsError: It is not JSON, or too large.
+            ConnectionClosed: The broker may or may not have taken it; the same message may be sent again.
+        """
+        return self.enqueue_many([message], delay=delay)[0]
+
     @abstractmethod
     def enqueue_many(self, messages: Iterable[Message[Any]], *, delay: int | None = None) -> list[Message[Any]]:
         """Enqueue messages in one round trip; `delay` in milliseconds as in `enqueue`. All are taken, or it raises."""
@@ -242,6 +255,14 @@ class Transport(Broker):
             else:
                 ends += [] if end is None else [end]
         return ends
+
+    def priority_of(self, message: Message[Any]) -> int:
+        """Its own priority, or else that of its job; lower goes first."""
+        given = message.options.get("priority")
+        if given is not None:
+            return int(given)
+        actor = self.actors.get(message.actor_name)
+        return 0 if actor is None else actor.priority
 
     def enqueued(self, batch: Sequence[Message[Any]], delay: int | None) -> None:
         """Tell the middleware, and whoever counts, that the server took a batch; for the brokers themselves."""

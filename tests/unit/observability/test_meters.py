@@ -125,11 +125,11 @@ def test_an_exemplar_reaches_the_scrape_and_outlives_its_process(tmp_path: Path)
 def test_an_intent_that_is_too_long_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "intent_1.bin"
     file = IntentFile(path)
-    file.write(Intent(("a", "b", 1, 1), [("counter", "k", 1.0)]))
+    file.write(("a", "b", 1, 1), [("counter", "k", 1.0)])
     assert read_intent(path) == Intent(("a", "b", 1, 1), [("counter", "k", 1.0)])
     file.clear()
     assert read_intent(path) is None
-    file.write(Intent(("a", "b", 1, 1), [("counter", "k" * 300_000, 1.0)]))
+    file.write(("a", "b", 1, 1), [("counter", "k" * 300_000, 1.0)])
     assert read_intent(path) is None
 
 
