@@ -46,6 +46,8 @@ class Rig(ABC):
 
     #: Cases that this transport cannot pass, by the test's name, and why: they must fail.
     fails: ClassVar[Mapping[str, str]] = {}
+    #: Those of them that may pass when the server happens to be slow.
+    by_chance: ClassVar[frozenset[str]] = frozenset()
     #: The longest delay in milliseconds that the transport has to bear.
     far_ms = 10 * 365 * 86_400_000
 
