@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
-CODE := actors bench callboard cli migrations observability sandbox scheduler tests
+CODE := actors bench callboard cli console migrations observability sandbox scheduler tests
 PYTHON_IS_FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$python -c '$(PYTHON_IS_FIT)' 2>/dev/null && echo $$python && break; done)
@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 		exit 1; }
 	@'$(BIN)/python' -c '' 2>/dev/null || '$(PYTHON)' -m venv --clear $(VENV)
 	@echo "installing into $(VENV) (once; a minute or two)"
-	@'$(BIN)/python' -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,rabbitmq,sessions,dev]'
+	@'$(BIN)/python' -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[channels,console,embedded,rabbitmq,sessions,dev]'
 	@touch $@
 
 up: $(STAMP) ## start everything on this machine; Ctrl-C stops it

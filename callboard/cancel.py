@@ -11,6 +11,8 @@ from callboard.ledger.database import transaction
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from sqlalchemy import Connection
+
 
 def cancel(run_id: UUID, *, by: str) -> Literal["cancelled", "requested"]:
     """Cancel a run.
@@ -22,13 +24,16 @@ def cancel(run_id: UUID, *, by: str) -> Literal["cancelled", "requested"]:
         NotFound: No run of that id is pending or running.
     """
     with transaction() as connection:
-        row = runs.request_cancel(connection, run_id, by=by)
-        if row is None:
-            raise NotFound(
-                f"Run {run_id} is neither pending nor running; `callboard run show {run_id}` says how it ended."
-            )
-        if row["state"] != "cancelled":
-            return "requested"
-        schedules.ended(connection, row["job"], outcome="cancelled", seconds=0.0)
-        claims.release(connection, row["job"], row["scope"], row["id"])
-        return "cancelled"
+        return within(connection, run_id, by=by)
+
+
+def within(connection: Connection, run_id: UUID, *, by: str) -> Literal["cancelled", "requested"]:
+    """`cancel`, in the caller's transaction."""
+    row = runs.request_cancel(connection, run_id, by=by)
+    if row is None:
+        raise NotFound(f"Run {run_id} is neither pending nor running; `callboard run show {run_id}` says how it ended.")
+    if row["state"] != "cancelled":
+        return "requested"
+    schedules.ended(connection, row["job"], outcome="cancelled", seconds=0.0)
+    claims.release(connection, row["job"], row["scope"], row["id"])
+    return "cancelled"

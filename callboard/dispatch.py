@@ -18,6 +18,7 @@ from callboard.settings import get_settings
 from callboard.spec import spec_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from dramatiq import Broker, Message
@@ -58,7 +59,7 @@ def message_for(
     if correlation_id is not None:
         envelope["correlation_id"] = correlation_id
     message.options[KEY] = envelope
-    stamp(message.options, None)
+    stamp(message, None)
     return message
 
 
@@ -104,7 +105,7 @@ def send_surely(broker: Broker, message: Message[Any], *, delay: int | None = No
     except ConnectionClosed:
         envelope = message.options.setdefault(KEY, {})
         envelope |= {"recorded": True, "durable": True}
-        stamp(message.options, delay)
+        stamp(message, delay)
         with transaction() as connection:
             insert(connection, message, spec_of(broker.get_actor(message.actor_name)))
         logger.warning("message.kept_in_ledger", job=message.actor_name, message_id=message.message_id)
@@ -116,6 +117,7 @@ def trigger(
     kwargs: dict[str, Any] | None = None,
     by: str,
     notify: tuple[str, ...] = (),
+    also: Callable[[Connection, RunFacts], None] | None = None,
 ) -> RunFacts:
     """Ask for a run of a job now.
 
@@ -124,6 +126,7 @@ def trigger(
         kwargs: Its arguments, by name.
         by: What asked, e.g. `cli` or `manual:user:anna`.
         notify: Mail addresses to tell when it is done.
+        also: What else is to be written in the run's transaction.
 
     Raises:
         ArgumentsError: The arguments do not fit the job's signature.
@@ -132,5 +135,7 @@ def trigger(
     message = message_for(job, kwargs=kwargs, trigger=by, notify=notify)
     with transaction() as connection:
         facts = insert(connection, message, job.spec)
+        if also is not None:
+            also(connection, facts)
     enqueue(job.broker, message, facts)
     return facts

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 
 from callboard.ledger.facts import RunFacts
-from callboard.run import new_correlation_id, peek_run
+from callboard.run import correlation_id_of, peek_run
 from observability.redaction import redact
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def delivery_id(message: Message[Any]) -> str:
     return f"{message.message_id}.{message.options.get('retries', 0)}"
 
 
-def stamp(options: dict[str, Any], delay_ms: int | None) -> None:
+def stamp(message: Message[Any], delay_ms: int | None) -> None:
     """Complete the envelope of a message that is being enqueued; what stands there already stays.
 
     `eligible_at` (Unix seconds) is when the message may start: retries and delays do not count as waiting.
     """
-    envelope = options.setdefault(KEY, {})
+    envelope = message.options.setdefault(KEY, {})
     if "correlation_id" not in envelope or "trigger" not in envelope:
-        _trace(envelope)
+        _trace(envelope, message.message_id)
     if delay_ms is not None or "eligible_at" not in envelope:
         envelope["eligible_at"] = time.time() + (delay_ms or 0) / 1000
 
@@ -43,10 +43,10 @@ def delay_again(options: dict[str, Any], seconds: float) -> None:
     options[KEY]["eligible_at"] = time.time() + seconds
 
 
-def _trace(envelope: dict[str, Any]) -> None:
+def _trace(envelope: dict[str, Any], own_id: str) -> None:
     run = peek_run()
     if run is None or run.token == 0:  # a detached one is nobody's parent
-        envelope.setdefault("correlation_id", new_correlation_id())
+        envelope.setdefault("correlation_id", correlation_id_of(own_id))
         envelope.setdefault("trigger", "send")
     else:
         envelope.setdefault("correlation_id", run.correlation_id)
@@ -86,8 +86,8 @@ def facts_of(message: Message[Any], spec: JobSpec, *, body: bytes | None = None,
         job=message.actor_name,
         queue=message.queue_name,
         trigger=envelope.get("trigger", "send"),
-        correlation_id=envelope.get("correlation_id") or new_correlation_id(),
-        scope=spec.scope_of(message.args, message.kwargs) if spec.single_per else "",
+        correlation_id=envelope.get("correlation_id") or correlation_id_of(message.message_id),
+        scope=spec.scope_of(message.args, message.kwargs) if spec.single_by else "",
         parent_id=None if parent is None else UUID(parent),
         args=_named(spec, message) if message.args or message.kwargs else {},
         scheduled_for=None if scheduled is None else datetime.fromisoformat(scheduled),
@@ -100,6 +100,7 @@ def facts_of(message: Message[Any], spec: JobSpec, *, body: bytes | None = None,
         recurring=spec.recurring,
         concurrency=spec.concurrency,
         rate=spec.rate_window,
+        project_id=spec.project_of(message.args, message.kwargs) if spec.scope == "project" else None,
         durable=bool(envelope.get("durable", spec.is_durable)),
         crashes=crashes,
     )

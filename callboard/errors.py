@@ -12,6 +12,8 @@ CallboardError
 +-- LedgerUnavailable        Postgres cannot be reached, so nothing can be promised (also a MiddlewareError)
 +-- UnsafeBroker             the broker's server would lose or evict messages
 +-- Unsupported              this broker cannot do that
++-- FilterError             a filter cannot be read; the message points at the word (also a ValueError)
++-- Forbidden               whoever asks may not do that
 +-- NotFound                 no job, run or dead letter of that name or id
 +-- ReplayRefused            the dead letter was replayed or discarded before
 """
@@ -98,6 +100,14 @@ class UnsafeBroker(CallboardError):  # noqa: N818 - what it is
 
 class Unsupported(CallboardError):  # noqa: N818 - what it is
     """This broker cannot do that; the message says what can be done instead."""
+
+
+class FilterError(CallboardError, ValueError):
+    """A filter cannot be read; the message shows the word, and what could stand there."""
+
+
+class Forbidden(CallboardError):  # noqa: N818 - the outcome's usual name
+    """Whoever asks may not do that; the message says what would be needed."""
 
 
 class NotFound(CallboardError):  # noqa: N818 - the outcome's usual name

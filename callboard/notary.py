@@ -119,7 +119,7 @@ class Notary:
     def _case(self, attempt: Attempt) -> _Case:
         message: Message[Any] = Message.decode(self._page.body(attempt))
         spec = spec_of(self._broker.get_actor(message.actor_name))
-        stamp(message.options, None)
+        stamp(message, None)
         delivery = Delivery(delivery_id(message), message.queue_name, self._page.body(attempt), message)
         facts = facts_of(message, spec, body=delivery.body)
         started = Started(attempt=attempt.attempt, token=attempt.token, recorded=attempt.recorded)

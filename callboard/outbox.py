@@ -107,7 +107,7 @@ def _message(job: Job[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) 
     job.spec.bind(args, kwargs)
     message = job.message_with_options(args=args, kwargs=kwargs)
     message.options[KEY] = {"recorded": True, "durable": True}
-    stamp(message.options, None)
+    stamp(message, None)
     return message
 
 

@@ -85,7 +85,7 @@ def _again(letter: RowMapping) -> Message[Any]:
         options={**kept, KEY: envelope},
         message_id=str(uuid4()),
     )
-    stamp(message.options, None)
+    stamp(message, None)
     return message
 
 

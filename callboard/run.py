@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from observability.tracing import Trace
 
 
-def new_correlation_id() -> str:
-    """`job-<uuid>`: born with a run, inherited by all that it enqueues."""
-    return f"job-{uuid4()}"
+def correlation_id_of(run_id: UUID | str) -> str:
+    """`job-<uuid>` of the run that nobody caused; inherited by all that it enqueues."""
+    return f"job-{run_id}"
 
 
 @dataclass(eq=False)
@@ -35,7 +35,7 @@ class Run:
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     queue: str = "default"
     trigger: str = "cli"
-    correlation_id: str = field(default_factory=new_correlation_id)
+    correlation_id: str = ""
     attempt: int = 1
     scheduled_for: datetime | None = None
     missed: int = 0
@@ -49,6 +49,10 @@ class Run:
     _cancel: bool = False
     _cancel_seen: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """A run that nobody caused has its own id in its correlation id."""
+        self.correlation_id = self.correlation_id or correlation_id_of(self.id)
 
     @classmethod
     def begin(cls, facts: RunFacts, started: Started) -> Run:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "CALLBOARD_"
@@ -94,6 +94,21 @@ class Settings(BaseSettings):
         {}, description="Promises of single queues, in seconds: `mail=60,reports=3600`."
     )
     canary_seconds: float = Field(60.0, ge=0, description="How often each queue's canary job is sent; 0: never.")
+    console_host: str = Field("127.0.0.1", description="Address of the console and its API; loopback unless told.")
+    console_port: int = Field(9190, ge=0, le=65535, description="Port of the console and its API; 0: any free one.")
+    console_url: str = Field("", description="What people call the console from outside, for links in mails.")
+    console_token: SecretStr | None = Field(
+        None, description="Secret of a link that signs in once; unset: `callboard up` makes one."
+    )
+    console_tls_cert: Path | None = Field(None, description="Certificate of the console, PEM; with its key: HTTPS.")
+    console_tls_key: Path | None = Field(None, description="Key of that certificate, PEM.")
+    console_allow_plain: bool = Field(
+        default=False, description="Serve beyond loopback without TLS, as behind a proxy that has it."
+    )
+    console_session_hours: float = Field(12.0, gt=0, description="A sign-in ends after so long without use.")
+    log_lines_per_attempt: int = Field(
+        100, ge=0, le=1000, description="Lines of its own that the ledger keeps of an attempt; 0: none."
+    )
     log_format: Literal["auto", "json", "text"] = Field("auto", description="`auto`: text on a terminal, else JSON.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_correlation: bool = Field(default=False, description="Append the correlation id to text lines too.")

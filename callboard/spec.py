@@ -25,6 +25,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,99}")
 _QUEUE = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]{0,63}")
 _RATE = re.compile(r"[1-9][0-9]*/(s|min|h|d)")
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+#: The argument that names the project of a project's job.
+PROJECT = "project_id"
 _PERMISSION = re.compile(r"[a-z_]+:[a-z_]+")
 
 
@@ -69,9 +71,7 @@ class JobSpec:
     @cached_property
     def is_single(self) -> bool:
         """True if at most one run per scope may be pending or running; a recurring job is, unless it says otherwise."""
-        return (
-            self.recurring if self.single is None and self.single_per is None else bool(self.single or self.single_per)
-        )
+        return self.recurring if self.single is None and self.single_by is None else bool(self.single or self.single_by)
 
     @cached_property
     def is_durable(self) -> bool:
@@ -99,6 +99,11 @@ class JobSpec:
             return ""
         return self.name if self.slo.per == "job" else f"queue:{self.queue}"
 
+    @cached_property
+    def single_by(self) -> str | None:
+        """The argument that "only one at a time" is counted by; a project's job is counted by project."""
+        return self.single_per or (PROJECT if self.scope == "project" and self.single is not False else None)
+
     @property
     def doc(self) -> str:
         """The first line of the function's docstring."""
@@ -124,11 +129,20 @@ class JobSpec:
 
     def scope_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The value that "only one at a time" is counted by; empty when it is counted by job alone."""
-        if self.single_per is None:
-            return ""
-        bound = self.signature.bind_partial(*args, **kwargs)
+        return "" if self.single_by is None else str(self._argument(self.single_by, args, kwargs) or "")
+
+    def project_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        """Whose run it is; None for a run of the system's own."""
+        project = self._argument(PROJECT, args, kwargs) if self.scope == "project" else None
+        return None if project is None else str(project)
+
+    def _argument(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        try:
+            bound = self.signature.bind_partial(*args, **kwargs)
+        except TypeError:  # it cannot run, and whoever looks at its failure wants to know whose it was
+            return kwargs.get(name)
         bound.apply_defaults()
-        return str(bound.arguments.get(self.single_per, ""))
+        return bound.arguments.get(name)
 
 
 def _fail(spec: JobSpec, option: str, value: object, mend: str) -> None:
@@ -193,6 +207,11 @@ def _check_overlap(spec: JobSpec) -> None:
         _fail(spec, "single", False, "contradicts single_per; leave one of them out.")
 
 
+def _check_project(spec: JobSpec) -> None:
+    if spec.scope == "project" and PROJECT not in inspect.signature(spec.fn).parameters:
+        _fail(spec, "scope", "project", f"needs an argument {PROJECT!r}, which says whose run it is.")
+
+
 def _check_recurring(spec: JobSpec) -> None:
     if not spec.recurring:
         if spec.late_limit is not None:
@@ -217,6 +236,7 @@ _CHECKS = (
     _check_choices,
     _check_texts,
     _check_overlap,
+    _check_project,
     _check_recurring,
 )
 

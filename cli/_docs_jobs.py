@@ -39,7 +39,7 @@ def _declared(settings: Settings) -> list[JobSpec]:
 
 def _row(spec: JobSpec) -> list[str]:
     cadence = "on demand" if spec.cadence is None else f"`{spec.cadence}`, {spec.cadence.describe()}"
-    overlap = f"per `{spec.single_per}`" if spec.single_per else ("yes" if spec.is_single else "no")
+    overlap = f"per `{spec.single_by}`" if spec.single_by else ("yes" if spec.is_single else "no")
     crash = "fails" if spec.on_crash == "fail" else "runs again"
     return [f"`{spec.name}`", cadence, f"`{spec.queue}`", f"{spec.time_limit:g}", _retries(spec.retry), overlap, crash]
 

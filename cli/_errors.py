@@ -13,7 +13,15 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from callboard.errors import ArgumentsError, CallboardError, DuplicateRun, LedgerUnavailable, NotFound
+from callboard.errors import (
+    ArgumentsError,
+    CallboardError,
+    DuplicateRun,
+    FilterError,
+    LedgerUnavailable,
+    NotFound,
+    Unsupported,
+)
 from callboard.exits import Exit
 from callboard.settings import get_settings
 from cli._problems import problems
@@ -91,7 +99,7 @@ _Rule = tuple[tuple[type[Exception], ...], "Callable[[Exception], str]", Exit]
 _RULES: tuple[_Rule, ...] = (
     ((DuplicateRun,), _plainly, Exit.DUPLICATE),
     ((NotFound,), _plainly, Exit.NOT_FOUND),
-    ((ArgumentsError,), _plainly, Exit.USAGE),
+    ((ArgumentsError, FilterError, Unsupported), _plainly, Exit.USAGE),
     ((ValidationError,), _settings, Exit.USAGE),
     ((LedgerUnavailable,), _plainly, Exit.SERVER_AWAY),
     ((CallboardError,), _plainly, Exit.FAILED),

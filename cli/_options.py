@@ -13,6 +13,8 @@ from cli._times import parse_age
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from callboard.operations import Who
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="Print at most so many.")]
 Args = Annotated[
@@ -54,6 +56,13 @@ def operator() -> str:
         return f"cli:{getpass.getuser()}"
     except (OSError, KeyError):  # an id without an account, as in some containers
         return f"cli:uid-{os.getuid()}"
+
+
+def who() -> Who:
+    """The same, as what acts are asked for by."""
+    from callboard.operations import Who  # noqa: PLC0415 - only commands that act need it
+
+    return Who(operator())
 
 
 def usage(message: str) -> NoReturn:

@@ -43,7 +43,7 @@ def _row(job: Job[Any, Any]) -> dict[str, object]:
         "next_at": None if cadence is None else cadence.after(_times.now()),
         "time_limit_seconds": spec.time_limit,
         "single": spec.is_single,
-        "single_per": spec.single_per,
+        "single_per": spec.single_by,
         "durable": spec.is_durable,
         "on_crash": spec.on_crash,
         "retry": repr(spec.retry),

@@ -9,14 +9,14 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from callboard.cadence import Cadence
-from callboard.errors import NotFound
 from callboard.ledger import listing
 from callboard.ledger import schedules as ledger
 from callboard.ledger.database import transaction
 from callboard.loading import load_actors
+from callboard.operations import schedules as operations
 from callboard.settings import get_settings
 from cli import _times
-from cli._options import AsJson, application, operator
+from cli._options import AsJson, application, who
 from cli._output import Column, Row, console, pick, print_json, say, show, state
 
 app = application(subcommand_metavar="[pause|resume JOB]")
@@ -84,24 +84,15 @@ def schedules(
 @app.command()
 def pause(job: JobName) -> None:
     """Stop a schedule from firing; what runs already goes on."""
-    with transaction() as connection:
-        known = ledger.pause(connection, job, by=operator())
-    _require(job, known=known)
+    operations.pause(job, who=who())
     say(f"{job} is paused: its ticks are skipped until `callboard schedules resume {job}`.")
 
 
 @app.command()
 def resume(job: JobName) -> None:
     """Let a paused schedule fire again; what it has missed is not made up for."""
-    with transaction() as connection:
-        known = ledger.resume(connection, job)
-    _require(job, known=known)
+    operations.resume(job, who=who())
     say(f"{job} fires again.")
-
-
-def _require(job: str, *, known: bool) -> None:
-    if not known:
-        raise NotFound(f"No schedule is called {job!r}; `callboard schedules` lists them.")
 
 
 def _row(connection: Connection, row: Row, cadences: dict[str, Cadence | None]) -> dict[str, Any]:

@@ -9,15 +9,14 @@ from dramatiq.errors import BrokerConnectionError
 from redis import RedisError
 
 from callboard.arguments import parse_arguments
-from callboard.dispatch import trigger as ask_for
 from callboard.errors import DuplicateRun
 from callboard.exits import Exit
-from callboard.job import get_job
 from callboard.ledger.facts import RunFacts
 from callboard.loading import load_actors
+from callboard.operations.runs import trigger as ask_for
 from callboard.settings import get_settings
 from cli._ids import short
-from cli._options import Args, application, operator, usage
+from cli._options import Args, application, usage, who
 from cli._output import say
 from cli._watch import watch
 
@@ -55,7 +54,7 @@ def _address(text: str) -> str:
 
 def _ask(name: str, arguments: dict[str, Any], notify: tuple[str, ...]) -> RunFacts:
     try:
-        return ask_for(get_job(name), kwargs=arguments, by=operator(), notify=notify)
+        return ask_for(name, arguments, who=who(), notify=notify)
     except DuplicateRun as error:
         say(f"callboard run show {short(error.existing)} shows the run that is already there.", stderr=True)
         raise

@@ -39,6 +39,7 @@ class RunFacts:
     concurrency: int | None = None
     rate: tuple[int, float] | None = None
     crashes: int = 0
+    project_id: str | None = None
 
 
 @dataclass(slots=True)

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 
 #: Columns of `told` for `json_to_recordset`.
 TOLD = """id uuid, created_at timestamptz, job text, queue text, trigger text, scope text, correlation_id text,
-    parent_id uuid, args jsonb, scheduled_for timestamptz, missed integer, eligible_at timestamptz, notify text[]"""
+    parent_id uuid, args jsonb, scheduled_for timestamptz, missed integer, eligible_at timestamptz, notify text[],
+    project_id text"""
 #: The columns of board.runs they go to, and with what.
 INTO = """id, created_at, job, queue, trigger, scope, correlation_id, parent_id, args, scheduled_for, missed,
-    eligible_at, notify"""
+    eligible_at, notify, project_id"""
 VALUES = """id, created_at, job, queue, trigger, coalesce(scope, ''), correlation_id, parent_id,
-    coalesce(args, '{}'), scheduled_for, coalesce(missed, 0), eligible_at, notify"""
+    coalesce(args, '{}'), scheduled_for, coalesce(missed, 0), eligible_at, notify, project_id"""
 
 
 def told(facts: RunFacts) -> dict[str, Any]:
@@ -41,6 +42,8 @@ def told(facts: RunFacts) -> dict[str, Any]:
         row["missed"] = facts.missed
     if facts.notify:
         row["notify"] = facts.notify
+    if facts.project_id is not None:
+        row["project_id"] = facts.project_id
     return row
 
 

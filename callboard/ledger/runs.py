@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     Key = tuple[UUID, datetime]
 
 _COLUMNS = """id, created_at, job, queue, state, trigger, scope, correlation_id, parent_id, args, payload, delivery,
-scheduled_for, missed, eligible_at, notify"""
+scheduled_for, missed, eligible_at, notify, project_id"""
 _VALUES = """:id, :created_at, :job, :queue, :state, :trigger, :scope, :correlation_id, :parent_id,
-cast(:args as jsonb), :payload, :delivery, :scheduled_for, :missed, :eligible_at, :notify"""
+cast(:args as jsonb), :payload, :delivery, :scheduled_for, :missed, :eligible_at, :notify, :project_id"""
 
 _INSERT_PENDING = text(f"""
 insert into board.runs ({_COLUMNS}) values ({_VALUES}) on conflict (id, created_at) do nothing
@@ -182,6 +182,7 @@ def _parameters(facts: RunFacts, state: str) -> dict[str, Any]:
         "missed": facts.missed,
         "eligible_at": facts.eligible_at or facts.created_at,
         "notify": list(facts.notify) or None,
+        "project_id": facts.project_id,
     }
 
 

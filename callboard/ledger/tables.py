@@ -1,4 +1,7 @@
-"""The tables of schema `board`, as SQLAlchemy sees them; `migrations/` has the same in SQL, and a test compares."""
+"""The tables of schema `board` that tell of runs; `migrations/` has the same in SQL, and a test compares.
+
+Those that tell of people stand in `account_tables`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,12 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
-    CheckConstraint,
     Column,
     DateTime,
     Float,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
@@ -21,20 +22,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
-SCHEMA = "board"
+from callboard.ledger._schema import metadata, one_of, time
+
 STATES = ("pending", "running", "completed", "failed", "cancelled")
 OUTCOMES = ("fired", "coalesced", "skipped")
-
-metadata = MetaData(schema=SCHEMA)
-_NOW = text("now()")
-
-
-def _time(name: str, *, required: bool = False) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=not required, server_default=_NOW if required else None)
-
-
-def _one_of(column: str, values: tuple[str, ...], name: str) -> CheckConstraint:
-    return CheckConstraint(f"{column} in ({', '.join(repr(value) for value in values)})", name=name)
+ISSUE_STATUSES = ("open", "pending", "resolved")
+SEVERITIES = ("info", "warning", "error", "critical")
+LETTER_STATES = ("open", "replayed", "discarded")
 
 
 runs = Table(
@@ -52,18 +46,18 @@ runs = Table(
     Column("args", JSONB, comment="redacted, for people"),
     Column("payload", LargeBinary, comment="the encoded message while a durable run is pending"),
     Column("delivery", Text, comment="the broker's id of the message that will start the next attempt"),
-    _time("scheduled_for"),
+    time("scheduled_for"),
     Column("missed", Integer, nullable=False, server_default="0"),
     Column("attempt", SmallInteger, nullable=False, server_default="0"),
     Column("crashes", SmallInteger, nullable=False, server_default="0"),
     Column("token", BigInteger, comment="fencing token of the attempt that may end the run, or that ended last"),
     Column("worker_id", UUID),
-    _time("eligible_at"),
-    _time("enqueued_at"),
-    _time("started_at"),
-    _time("finished_at"),
-    _time("retry_at"),
-    _time("cancel_requested_at"),
+    time("eligible_at"),
+    time("enqueued_at"),
+    time("started_at"),
+    time("finished_at"),
+    time("retry_at"),
+    time("cancel_requested_at"),
     Column("cancel_requested_by", Text),
     Column("counts", JSON, comment="json, not jsonb: it keeps the order in which the job counted"),
     Column("notes", JSON),
@@ -74,12 +68,19 @@ runs = Table(
     Column("error_type", Text),
     Column("error", Text),
     Column("history", JSONB, comment="[{at, event, detail}] of what is not an ordinary start and finish"),
-    _one_of("state", STATES, "runs_state"),
+    Column("project_id", Text, comment="whose run it is; null for the system's own"),
+    Column("trace_id", Text, comment="of the last attempt, if its trace is kept"),
+    Column("log", JSON, comment="[{at, level, event, ...}]: the last lines that the last attempt logged itself"),
+    one_of("state", STATES, "runs_state"),
     # Every index here is paid for by every run; the partial ones only by those that have what they index.
     Index("runs_created_at", "created_at"),
     Index("runs_job_created_at", "job", "created_at"),
     Index("runs_open", "state", "job", postgresql_where=text("state in ('pending', 'running')")),
     Index("runs_parent", "parent_id", postgresql_where=text("parent_id is not null")),
+    Index("runs_ended_badly", "created_at", "id", postgresql_where=text("state in ('failed', 'cancelled')")),
+    Index("runs_project", "project_id", "created_at", "id", postgresql_where=text("project_id is not null")),
+    # A run that nobody caused has its own id in its correlation id, and is found by that.
+    Index("runs_correlation", "correlation_id", postgresql_where=text("correlation_id <> ('job-' || id::text)")),
     postgresql_partition_by="RANGE (created_at)",
 )
 
@@ -90,7 +91,7 @@ claims = Table(
     Column("scope", Text, primary_key=True),
     Column("run_id", UUID, nullable=False),
     Column("run_created_at", DateTime(timezone=True), nullable=False),
-    _time("claimed_at", required=True),
+    time("claimed_at", required=True),
     Column("lease_until", DateTime(timezone=True), nullable=False),
     Index("claims_run", "run_id"),
 )
@@ -103,13 +104,13 @@ schedules = Table(
     Column("cadence", Text, nullable=False),
     Column("interval_seconds", Float, nullable=False),
     Column("declared", Boolean, nullable=False, server_default=text("true")),
-    _time("created_at", required=True),
+    time("created_at", required=True),
     Column("watermark", DateTime(timezone=True), nullable=False, comment="the last due tick that was dealt with"),
-    _time("paused_at"),
+    time("paused_at"),
     Column("paused_by", Text),
-    _time("last_start_at"),
-    _time("last_success_at"),
-    _time("last_completion_at"),
+    time("last_start_at"),
+    time("last_success_at"),
+    time("last_completion_at"),
     Column("last_duration_seconds", Float),
     Column("last_state", Text),
     Column("consecutive_failures", Integer, nullable=False, server_default="0"),
@@ -121,10 +122,10 @@ canaries = Table(
     "canaries",
     metadata,
     Column("queue", Text, primary_key=True),
-    _time("declared_at", required=True),
-    _time("sent_at"),
+    time("declared_at", required=True),
+    time("sent_at"),
     Column("delivery", Text, comment="the broker's id of the message sent last"),
-    _time("last_success_at"),
+    time("last_success_at"),
 )
 
 occurrences = Table(
@@ -136,8 +137,8 @@ occurrences = Table(
     Column("reason", Text, comment="overlap, paused or late, for a skipped one"),
     Column("coalesced_into", DateTime(timezone=True), comment="the tick whose run stands for this one"),
     Column("run_id", UUID),
-    _time("recorded_at", required=True),
-    _one_of("outcome", OUTCOMES, "occurrences_outcome"),
+    time("recorded_at", required=True),
+    one_of("outcome", OUTCOMES, "occurrences_outcome"),
     Index("occurrences_recorded_at", "recorded_at"),
 )
 
@@ -146,16 +147,29 @@ issues = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=True),
     Column("fingerprint", Text, nullable=False, unique=True),
-    Column("job", Text, nullable=False),
+    Column("type", Text, nullable=False, server_default="job_failure"),
+    Column("severity", Text, nullable=False, server_default="error"),
+    Column("job", Text, nullable=False, comment="empty for an issue of a queue or of something outside"),
+    Column("subject", Text, nullable=False, server_default="", comment="the queue, or what is outside"),
+    Column("scope", Text, nullable=False, server_default=""),
+    Column("project_id", Text),
     Column("error_type", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False, server_default="open"),
     Column("occurrences", BigInteger, nullable=False, server_default="1"),
-    _time("first_seen_at", required=True),
-    _time("last_seen_at", required=True),
+    Column("reopened", Integer, nullable=False, server_default="0", comment="times it came back after it was resolved"),
+    time("first_seen_at", required=True),
+    time("last_seen_at", required=True),
     Column("last_run_id", UUID),
-    _one_of("status", ("open", "resolved", "silenced"), "issues_status"),
+    time("status_at"),
+    Column("status_by", Text),
+    Column("note", Text, comment="why the status is what it is"),
+    time("silenced_until"),
+    Column("silenced_by", Text),
+    one_of("status", ISSUE_STATUSES, "issues_status"),
+    one_of("severity", SEVERITIES, "issues_severity"),
+    Index("issues_last_seen_at", "last_seen_at", "id"),
 )
 
 failures = Table(
@@ -176,9 +190,16 @@ failures = Table(
     Column("error", Text, nullable=False),
     Column("traceback", Text),
     Column("correlation_id", Text, nullable=False),
-    _time("occurred_at", required=True),
+    time("occurred_at", required=True),
+    Column("project_id", Text),
+    Column("trace_id", Text),
+    Column("log", JSON, comment="the last lines that the attempt logged itself"),
+    Column("duration_seconds", Float),
+    Column("retry_state", JSONB, comment="of batch retries: attempts, last_retry_at, last_retry_run_id, source, error"),
     Index("failures_run", "run_id"),
     Index("failures_occurred_at", "occurred_at"),
+    Index("failures_job", "job", "id"),
+    Index("failures_issue", "issue_id", "id"),
 )
 
 dead_letters = Table(
@@ -198,14 +219,63 @@ dead_letters = Table(
     Column("error", Text, nullable=False),
     Column("attempts", SmallInteger, nullable=False),
     Column("correlation_id", Text, nullable=False),
-    _time("created_at", required=True),
+    time("created_at", required=True),
     Column("state", Text, nullable=False, server_default="open"),
-    _time("settled_at"),
+    time("settled_at"),
     Column("settled_by", Text),
+    Column("settled_why", Text),
     Column("replay_run_id", UUID),
-    _one_of("state", ("open", "replayed", "discarded"), "dead_letters_state"),
+    Column("replay_args", JSONB, comment="redacted; what the arguments were changed to, if they were"),
+    Column("project_id", Text),
+    one_of("state", LETTER_STATES, "dead_letters_state"),
     Index("dead_letters_open", "id", postgresql_where=text("state = 'open'")),
     Index("dead_letters_run", "run_id"),
+    Index("dead_letters_job", "job", "id"),
+    Index("dead_letters_issue", "issue_id", "id"),
+    Index("dead_letters_replay", "replay_run_id", postgresql_where=text("replay_run_id is not null")),
+)
+
+token_usages = Table(
+    "token_usages",
+    metadata,
+    Column("run_id", UUID, primary_key=True),
+    Column("category", Text, primary_key=True, comment="what the model was asked for, e.g. summary or embedding"),
+    Column("model", Text, primary_key=True),
+    Column("correlation_id", Text, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    time("recorded_at", required=True),
+    Index("token_usages_correlation", "correlation_id"),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("run_id", UUID, nullable=False, comment="the run that it tells of"),
+    Column("event", Text, nullable=False, comment="completed, failed or cancelled"),
+    Column("channel", Text, nullable=False, comment="mail, telegram or webhook"),
+    Column("target", Text, nullable=False, comment="an address, or a target's name in the settings; no secret"),
+    Column("state", Text, nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("error", Text),
+    time("created_at", required=True),
+    time("sent_at"),
+    one_of("state", ("pending", "sent", "failed"), "notifications_state"),
+    # One address, one message: however often it is asked for, and whoever asks.
+    Index("notifications_once", "run_id", "event", "channel", "target", unique=True),
+    Index("notifications_created_at", "created_at"),
+)
+
+trends = Table(
+    "trends",
+    metadata,
+    Column("at", DateTime(timezone=True), primary_key=True, comment="the end of the minute that is counted"),
+    Column("job", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("attempts", BigInteger, nullable=False),
+    Column("seconds", Float, nullable=False),
 )
 
 rates = Table(
@@ -239,8 +309,8 @@ workers = Table(
     Column("threads", Integer, nullable=False),
     Column("busy", Integer, nullable=False, server_default="0"),
     Column("state", Text, nullable=False, server_default="alive"),
-    _time("started_at", required=True),
-    _time("heartbeat_at", required=True),
+    time("started_at", required=True),
+    time("heartbeat_at", required=True),
     Column("lease_until", DateTime(timezone=True), nullable=False),
-    _one_of("state", ("alive", "draining", "stopped", "dead"), "workers_state"),
+    one_of("state", ("alive", "draining", "stopped", "dead"), "workers_state"),
 )

@@ -17,4 +17,4 @@ class Correlation(Middleware):
 
     def before_enqueue(self, broker: Broker, message: Message[Any], delay: int) -> None:  # noqa: ARG002 - hook
         """Complete the message's envelope."""
-        stamp(message.options, delay)
+        stamp(message, delay)

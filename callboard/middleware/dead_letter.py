@@ -17,7 +17,7 @@ from callboard.ledger.facts import RunFacts
 from callboard.ledger.recorder import Recorder
 from callboard.middleware._execution import execution_of
 from callboard.outcome import Acknowledge, Failure, Resend
-from callboard.run import new_correlation_id
+from callboard.run import correlation_id_of
 from callboard.settings import get_settings
 from callboard.spec import JobSpec
 
@@ -70,13 +70,14 @@ def _stand_in(name: str, queue: str) -> JobSpec:
 
 def _bury_bytes(delivery: Delivery) -> Settlement | None:
     """Bury what is no message: the raw bytes become the letter's payload."""
+    run_id = uuid4()
     facts = RunFacts(
-        id=uuid4(),
+        id=run_id,
         created_at=datetime.now(UTC),
         job="unreadable",
         queue=delivery.queue,
         trigger="send",
-        correlation_id=new_correlation_id(),
+        correlation_id=correlation_id_of(run_id),
         payload=delivery.body,
         delivery=delivery.id,
     )

@@ -194,7 +194,7 @@ class RunRecord(Middleware):
             raise SkipMessage("stopping")
         spec = spec_of(broker.get_actor(message.actor_name))
         delivery: Delivery | None = vars(message).get("delivery")
-        stamp(message.options, None)
+        stamp(message._message, None)  # noqa: SLF001 - the proxied message
         facts = _facts(message._message, spec, delivery)  # noqa: SLF001 - the proxied message
         light = delivery is not None and _is_light(message.options, spec, facts)
         answer = self._start_lightly() if light else self._start(facts)

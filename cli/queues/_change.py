@@ -4,9 +4,12 @@ from typing import Annotated
 
 import typer
 
-from cli._options import usage
+from callboard.loading import load_actors
+from callboard.operations import queues
+from callboard.settings import get_settings
+from cli._options import usage, who
 from cli._output import say
-from cli.queues._known import QueueName, limits, require, transport
+from cli.queues._known import QueueName
 
 Bound = Annotated[
     str, typer.Argument(metavar="N|none", help="Messages that may be worked on at once, over all workers.")
@@ -15,29 +18,23 @@ Bound = Annotated[
 
 def pause(queue: QueueName) -> None:
     """Hand out nothing of a queue; what runs goes on."""
-    require(queue)
-    transport().pause(queue)
+    load_actors(get_settings())
+    queues.pause(queue, who=who())
     say(f"{queue} is paused: its messages wait until `callboard queues resume {queue}`.")
 
 
 def resume(queue: QueueName) -> None:
     """Hand out a paused queue's messages again."""
-    require(queue)
-    transport().resume(queue)
+    load_actors(get_settings())
+    queues.resume(queue, who=who())
     say(f"{queue} goes on.")
 
 
 def limit(queue: QueueName, bound: Bound) -> None:
     """Bound how much of a queue runs at once, over all workers."""
     most = _number(bound)
-    require(queue)
-    broker = transport()
-    if limits(broker) is None:
-        usage(
-            f"{type(broker).__name__} keeps no limit over all workers; declare the jobs of {queue} with "
-            "`concurrency=`: that one is kept by the ledger."
-        )
-    broker.set_limits({queue: most})
+    load_actors(get_settings())
+    queues.limit(queue, most, who=who())
     told = "as many messages as there are threads" if most is None else f"at most {most} at once, over all workers"
     say(f"{queue} gives out {told}.")
 

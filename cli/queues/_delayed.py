@@ -13,12 +13,13 @@ from callboard.broker.codec import decode
 from callboard.cancel import cancel
 from callboard.envelope import facts_of
 from callboard.errors import NotFound
+from callboard.operations.queues import transport
 from callboard.spec import spec_of
 from cli import _times
 from cli._ids import short
 from cli._options import AsJson, Limit, operator, usage
 from cli._output import Column, print_json, say, show
-from cli.queues._known import QueueName, require, transport
+from cli.queues._known import QueueName, require
 from observability.redaction import redact
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -8,11 +8,12 @@ import structlog
 import typer
 from rich.text import Text
 
-from callboard.broker import Depth, Transport
+from callboard.broker import Depth
+from callboard.operations.queues import limits, transport
 from cli import _times
 from cli._options import AsJson
 from cli._output import Cell, Column, Row, say, show, state
-from cli.queues._known import all_queues, limits, transport
+from cli.queues._known import all_queues
 
 _EMPTY = "No queue yet: `callboard jobs` lists the jobs and their queues."
 
@@ -42,15 +43,11 @@ def _ask(names: list[str]) -> _Held:
     """What the broker says; nothing if it is away, for the ledger's half is worth showing all the same."""
     try:
         broker = transport()
-        return _Held(broker.depths(names), broker.paused(), _limits(broker))
+        return _Held(broker.depths(names), broker.paused(), limits() or {})
     except Exception as error:  # noqa: BLE001 - said aloud, and shown as unknown
         structlog.get_logger(__name__).warning("queues.broker_away", error=str(error))
         say(f"The broker does not answer ({error}); its columns show '?'.", stderr=True)
         return _Held()
-
-
-def _limits(broker: Transport) -> Mapping[str, int]:
-    return limits(broker) or {}
 
 
 def _row(name: str, health: Row, held: _Held) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sqlalchemy import MetaData, create_engine, inspect
 from sqlalchemy.pool import NullPool
 
 from actors.sessions import tables as sessions
-from callboard.ledger import migrate, tables
+from callboard.ledger import account_tables, migrate, tables
 
 
 def differences(url: str, metadata: MetaData, schema: str) -> list[object]:
@@ -23,6 +23,7 @@ def differences(url: str, metadata: MetaData, schema: str) -> list[object]:
 
 
 def test_the_migrations_build_the_tables_that_the_code_knows(postgres_url: str) -> None:
+    assert account_tables.metadata is tables.metadata
     assert differences(postgres_url, tables.metadata, "board") == []
     assert differences(postgres_url, sessions.metadata, "sessions") == []
 

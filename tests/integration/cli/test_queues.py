@@ -15,9 +15,9 @@ from callboard.exits import Exit
 from callboard.job import get_job
 from callboard.ledger.database import transaction
 from callboard.loading import load_actors
+from callboard.operations import queues as operations
 from callboard.outcome import Acknowledge
 from callboard.settings import get_settings
-from cli.queues import _known
 from tests.integration.cli.conftest import state_of
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def test_a_limit_that_is_none_is_refused(board: Board, bound: str) -> None:
 
 
 def test_a_broker_without_a_limit_over_all_workers_says_so(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_known, "RedisBroker", MemoryBroker)  # as if it were not one
+    monkeypatch.setattr(operations, "RedisBroker", MemoryBroker)  # as if it were not one
     answer = board("queues", "limit", "fast", "2")
     assert answer.code == Exit.USAGE
     assert "`concurrency=`" in answer.err

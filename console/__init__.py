@@ -1,0 +1,1 @@
+"""The operators' screens, the JSON API, live updates, sign-in and permissions."""

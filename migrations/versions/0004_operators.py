@@ -1,0 +1,48 @@
+"""Issues with a life of their own, notifications, people and what they may do, and who did what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+_SQL = Path(__file__).resolve().parent.parent / "sql" / "0004_operators.sql"
+
+_TABLES = (
+    *("audit", "sign_in_failures", "sign_in_links", "sign_ins", "api_keys", "projects", "memberships", "teams"),
+    *("users", "trends", "notifications", "token_usages"),
+)
+_COLUMNS = {
+    "runs": ("project_id", "trace_id", "log"),
+    "failures": ("project_id", "trace_id", "log", "duration_seconds", "retry_state"),
+    "dead_letters": ("settled_why", "replay_args", "project_id"),
+    "issues": (
+        *("type", "severity", "subject", "scope", "project_id", "reopened", "status_at", "status_by", "note"),
+        *("silenced_until", "silenced_by"),
+    ),
+}
+_INDEXES = (
+    *("runs_ended_badly", "runs_project", "runs_correlation", "issues_last_seen_at", "failures_job", "failures_issue"),
+    *("dead_letters_job", "dead_letters_issue", "dead_letters_replay"),
+)
+
+
+def upgrade() -> None:
+    op.get_bind().exec_driver_sql(_SQL.read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    for table in _TABLES:
+        op.execute(f"drop table board.{table}")
+    for index in _INDEXES:
+        op.execute(f"drop index if exists board.{index}")
+    for table, columns in _COLUMNS.items():
+        op.execute(f"alter table board.{table} " + ", ".join(f"drop column {column}" for column in columns))
+    op.execute("update board.issues set status = 'open' where status = 'pending'")
+    op.execute("alter table board.issues drop constraint issues_status")
+    op.execute(
+        "alter table board.issues add constraint issues_status check (status in ('open', 'resolved', 'silenced'))"
+    )
