@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from callboard.ledger import failures, listing
+from callboard.errors import DeclarationError
 from callboard.ledger.database import transaction
+from callboard.loading import load_actors
+from callboard.settings import get_settings
+from callboard.views.story import tell
 from callboard.waiting import times
 from cli import _times, runs
 from cli._ids import short
 from cli._output import Column, Row, console, counts, pick, state, table
-from cli._waiting import as_json, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,56 +25,76 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from callboard.views.story import Story
     from callboard.waiting import Explanation
 
 _FAILURE_KEYS = ["attempt", "occurred_at", "kind", "retryable", "label", "error_type", "error", "traceback", "issue_id"]
+_LINE_KEYS = ("at", "level", "event", "logger")
 _CHILD_KEYS = ["id", "job", "state", "created_at"]
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What is known of a run at one moment."""
-
-    moment: datetime
-    run: Row
-    failed: Sequence[Row]
-    caused: Sequence[Row]
-    waits: tuple[Explanation, ...]
-
-
-def _load(run_id: str) -> _Known:
-    moment = _times.now()
+def _load(run_id: str) -> Story:
+    with suppress(DeclarationError):  # a page is wanted most when something is broken; the row tells the limit too
+        load_actors(get_settings())
     with transaction() as connection:
-        run = listing.run(connection, run_id)
-        failed, caused = failures.of_run(connection, run["id"]), listing.children(connection, run["id"])
-        return _Known(moment, run, failed, caused, why(connection, run, moment))
+        return tell(connection, run_id, now=_times.now())
 
 
 def row_of(run_id: str) -> dict[str, Any]:
-    """The run as JSON: a row of `callboard runs`, what it waits for, its history, failures and children."""
-    known = _load(run_id)
-    return runs.row_of(known.run, known.moment) | {
-        "waits": as_json(known.waits),
-        "history": known.run["history"] or [],
-        "failures": [pick(failure, _FAILURE_KEYS) for failure in known.failed],
-        "children": [pick(child, _CHILD_KEYS) for child in known.caused],
+    """The run as JSON: a row of `callboard runs`, what it waits for, its history, failures, children and letters."""
+    story = _load(run_id)
+    return runs.row_of(story.run, story.now) | {
+        "waits": [asdict(one) for one in story.waits],
+        "history": story.run["history"] or [],
+        "failures": [pick(failure, _FAILURE_KEYS) for failure in story.failures],
+        "children": [pick(child, _CHILD_KEYS) for child in story.children],
+        "dead_letter": None if story.letter is None else story.letter["id"],
+        "replayed_from": None if story.replayed_from is None else story.replayed_from["id"],
+        "tokens": [dict(used) for used in story.tokens],
+        "log": story.run["log"] or [],
+        "trace_id": story.run["trace_id"],
     }
 
 
 def page(run_id: str) -> None:
     """Print the run for people: the newest failure's traceback last, where the eye ends."""
-    known, out = _load(run_id), console()
-    run, moment = known.run, known.moment
+    story, out = _load(run_id), console()
+    run, moment = story.run, story.now
     out.print(Text.assemble(str(run["id"]), "  ", (run["job"], "bold"), "  ", state(run["state"])))
-    for label, value in (*_waits(known.waits), *_facts(run, moment)):
+    for label, value in (*_waits(story.waits), *_facts(run, moment), *_kin(story)):
         if value:
             _print_fact(out, label, value)
-    _print_failures(out, known.failed, moment)
-    if known.caused:
+    _print_log(out, run["log"])
+    _print_failures(out, story.failures, moment)
+    if story.children:
         out.print(Text("\ncaused", style="dim"))
-        out.print(table(known.caused, _CHILDREN))
-    for line in _next_steps(run):
+        out.print(table(story.children, _CHILDREN))
+    for line in _next_steps(story):
         out.print(Text(f"\n{line}", style="dim"), soft_wrap=True)
+
+
+def _kin(story: Story) -> Iterator[tuple[str, str]]:
+    if story.replayed_from is not None:
+        letter = story.replayed_from
+        yield "replay of", f"dead letter {letter['id']} of run {short(letter['run_id'])}, by {letter['settled_by']}"
+    if story.letter is not None:
+        letter = story.letter
+        again = f", again as run {short(letter['replay_run_id'])}" if letter["replay_run_id"] else ""
+        yield "dead letter", f"{letter['id']}, {letter['state']}{again}"
+    for used in story.tokens:
+        model = f" {used['model']}" if used["model"] else ""
+        told = f"{used['prompt_tokens']} in, {used['completion_tokens']} out, {used['calls']} calls"
+        yield "tokens", f"{used['category']}{model}: {told}"
+    for sent in story.notifications:
+        yield "told", f"{sent['target']} by {sent['channel']}: {sent['state']} {sent['error'] or ''}".rstrip()
+
+
+def _print_log(out: Console, lines: Sequence[Row] | None) -> None:
+    if lines:
+        out.print(Text("\nlogged", style="dim"))
+    for line in lines or ():
+        rest = " ".join(f"{key}={value}" for key, value in line.items() if key not in _LINE_KEYS)
+        out.print(Text(f"  {line.get('at', '')} {line.get('level', ''):<7} {line.get('event', '')} {rest}".rstrip()))
 
 
 def _print_fact(out: Console, label: str, value: str) -> None:
@@ -135,10 +158,10 @@ def _print_failures(out: Console, failed: Sequence[Row], moment: datetime) -> No
         out.print(Text(failed[-1]["traceback"].rstrip(), style="dim"), soft_wrap=True)
 
 
-def _next_steps(run: Row) -> Iterator[str]:
-    shown = short(run["id"])
-    if run["state"] == "failed":
-        yield f"callboard dead-letters list --job {run['job']} shows its dead letter, which can be replayed."
+def _next_steps(story: Story) -> Iterator[str]:
+    run, shown = story.run, short(story.run["id"])
+    if story.letter is not None and story.letter["state"] == "open":
+        yield f"callboard dead-letters replay {story.letter['id']} runs it again, once the cause is mended."
     if run["state"] in ("pending", "running"):
         yield f"callboard cancel {shown} ends it."
 

@@ -1,20 +1,18 @@
 """`callboard schedules`, with `pause` and `resume`."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
-from sqlalchemy import Connection
 
-from callboard.cadence import Cadence
-from callboard.ledger import listing
-from callboard.ledger import schedules as ledger
 from callboard.ledger.database import transaction
 from callboard.loading import load_actors
 from callboard.operations import schedules as operations
 from callboard.settings import get_settings
+from callboard.views import schedules as view
 from cli import _times
 from cli._options import AsJson, application, who
 from cli._output import Column, Row, console, pick, print_json, say, show, state
@@ -51,6 +49,10 @@ _KEYS = (
     "last_duration_seconds",
     "last_state",
     "consecutive_failures",
+    "on_time",
+    "overdue_seconds",
+    "cadence_words",
+    "next_fires",
 )
 _EMPTY = "No schedule is in the ledger yet: the scheduler writes them when it starts (`callboard scheduler`)."
 
@@ -68,11 +70,12 @@ def schedules(
     """List schedules, or pause and resume one."""
     if context.invoked_subcommand is not None:
         return
-    cadences = {job.spec.name: job.spec.cadence for job in load_actors(get_settings()).values()}
+    load_actors(get_settings())
+    moment = _times.now()
     with transaction() as connection:
-        rows = [_row(connection, row, cadences) for row in ledger.listing(connection, everything=everything)]
+        rows = [_row(one, moment) for one in view.listing(connection, now=moment, everything=everything, ticks=_TICKS)]
     if as_json:
-        print_json([{key: value for key, value in row.items() if key != "now"} for row in rows])
+        print_json([{key: value for key, value in row.items() if key not in ("now", "marks")} for row in rows])
     elif upcoming:
         _print_fires(rows)
     else:
@@ -95,47 +98,25 @@ def resume(job: JobName) -> None:
     say(f"{job} fires again.")
 
 
-def _row(connection: Connection, row: Row, cadences: dict[str, Cadence | None]) -> dict[str, Any]:
-    moment = _times.now()
-    cadence = cadences.get(row["job"])
-    fires = [] if cadence is None or row["paused_at"] is not None else _fires(cadence, moment)
-    words = row["cadence"] if cadence is None else cadence.describe()
-    return {
-        **pick(row, _KEYS),
-        "cadence_words": words,
-        "next_fires": fires,
-        "last_ticks": _ticks(connection, row["job"]),
-        "now": moment,
-    }
-
-
-def _fires(cadence: Cadence, moment: datetime) -> list[datetime]:
-    fires = [cadence.after(moment)]
-    while len(fires) < _FIRES:
-        fires.append(cadence.after(fires[-1]))
-    return fires
-
-
-def _ticks(connection: Connection, job: str) -> list[dict[str, Any]]:
-    """The last ticks, oldest first, each with the state of its run where it had one."""
-    history = ledger.history(connection, job, limit=_TICKS)
-    states = {run["id"]: run["state"] for run in listing.runs(connection, job=job, limit=4 * _TICKS)}
-    return [
+def _row(schedule: view.ScheduleView, moment: datetime) -> dict[str, Any]:
+    told = asdict(schedule)
+    ticks = [
         {
-            "scheduled_for": tick["scheduled_for"],
-            "outcome": tick["outcome"],
-            "reason": tick["reason"],
-            "run_id": tick["run_id"],
-            "run_state": states.get(tick["run_id"]),
+            "scheduled_for": tick.scheduled_for,
+            "outcome": tick.outcome,
+            "reason": tick.reason,
+            "run_id": tick.run_id,
+            "run_state": tick.run_state,
         }
-        for tick in reversed(history)
+        for tick in schedule.ticks
     ]
+    return {**pick(told, _KEYS), "last_ticks": ticks, "marks": [tick.mark for tick in schedule.ticks], "now": moment}
 
 
 def _strip(row: Row) -> Text:
     strip = Text()
-    for tick in row["last_ticks"]:
-        strip.append(*_MARKS.get(tick["run_state"] if tick["outcome"] == "fired" else tick["outcome"], _MARKS["fired"]))
+    for mark in row["marks"]:
+        strip.append(*_MARKS.get(mark, _MARKS["fired"]))
     return strip
 
 

@@ -1,14 +1,15 @@
 """`callboard workers`."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from callboard.ledger import workers as ledger
 from callboard.ledger.database import transaction
+from callboard.views import workers as view
 from cli import _times
 from cli._options import AsJson, application
-from cli._output import Column, Row, pick, show, state
+from cli._output import Column, pick, show, state
 
 app = application()
 
@@ -49,15 +50,6 @@ def workers(
     """List worker processes."""
     moment = _times.now()
     with transaction() as connection:
-        rows = [dict(row) for row in ledger.listing(connection, everything=everything)]
-    if as_json:
-        rows = [pick(row, _KEYS) for row in rows]
-    else:
-        rows = [row | {"now": moment, "shown": _shown(row, moment)} for row in rows]
+        rows = [asdict(row) for row in view.listing(connection, now=moment, everything=everything)]
+    rows = [pick(row, _KEYS) for row in rows] if as_json else [row | {"now": moment} for row in rows]
     show(rows, _COLUMNS, as_json=as_json, empty=_EMPTY)
-
-
-def _shown(worker: Row, moment: object) -> str:
-    """A worker whose lease is over is silent, whatever its row still says."""
-    living = worker["state"] in ("alive", "draining")
-    return "silent" if living and worker["lease_until"] < moment else worker["state"]

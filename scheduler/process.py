@@ -25,6 +25,7 @@ from scheduler.leader import Leader
 from scheduler.reaper import Reaper
 from scheduler.reconciler import Reconciler
 from scheduler.ticker import Ticker
+from scheduler.trends import Trends
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,7 @@ class Scheduler(periodiq.Scheduler):
             Reconciler(self._engine, broker, settings, leading),
             Janitor(self._engine, settings, leading),
             Canaries(self._engine, broker, settings, leading),
+            Trends(self._engine, leading),
         ]
 
     def _is_leading(self) -> bool:

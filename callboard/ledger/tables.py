@@ -278,6 +278,15 @@ trends = Table(
     Column("seconds", Float, nullable=False),
 )
 
+trend_marks = Table(
+    "trend_marks",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("attempts", BigInteger, nullable=False, comment="the total that was counted up to the last minute"),
+    Column("seconds", Float, nullable=False),
+)
+
 rates = Table(
     "rates",
     metadata,

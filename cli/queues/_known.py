@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,16 +10,7 @@ from callboard.loading import load_actors
 from callboard.operations import queues
 from callboard.settings import get_settings
 
-if TYPE_CHECKING:
-    from cli._output import Row
-
 QueueName = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue.")]
-
-
-def all_queues() -> dict[str, Row]:
-    """Queues that a job declares or a run lies in, with what the ledger says of each."""
-    load_actors(get_settings())
-    return dict(queues.known())
 
 
 def require(queue: str) -> None:

@@ -1,73 +1,34 @@
 """`callboard queues`."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
-import structlog
 import typer
 from rich.text import Text
 
-from callboard.broker import Depth
-from callboard.operations.queues import limits, transport
+from callboard.loading import load_actors
+from callboard.settings import get_settings
+from callboard.views import queues as view
 from cli import _times
 from cli._options import AsJson
 from cli._output import Cell, Column, Row, say, show, state
-from cli.queues._known import all_queues
 
 _EMPTY = "No queue yet: `callboard jobs` lists the jobs and their queues."
-
-
-@dataclass(frozen=True)
-class _Held:
-    """What the broker says; None is not known."""
-
-    depths: Mapping[str, Depth] = field(default_factory=dict)
-    paused: Collection[str] | None = None
-    limits: Mapping[str, int] | None = None
 
 
 def queues(context: typer.Context, *, as_json: AsJson = False) -> None:
     """List queues and what waits in them."""
     if context.invoked_subcommand is not None:
         return
-    known = all_queues()
-    held = _ask(list(known))
-    rows = [_row(name, health, held) for name, health in known.items()]
+    load_actors(get_settings())
+    board = view.listing()
+    rows = [asdict(queue) for queue in board.queues]
+    if board.broker_error:
+        say(f"The broker does not answer ({board.broker_error}); its columns show '?'.", stderr=True)
     show(rows, _COLUMNS, as_json=as_json, empty=_EMPTY)
     if not as_json:
         _advise(rows)
-
-
-def _ask(names: list[str]) -> _Held:
-    """What the broker says; nothing if it is away, for the ledger's half is worth showing all the same."""
-    try:
-        broker = transport()
-        return _Held(broker.depths(names), broker.paused(), limits() or {})
-    except Exception as error:  # noqa: BLE001 - said aloud, and shown as unknown
-        structlog.get_logger(__name__).warning("queues.broker_away", error=str(error))
-        say(f"The broker does not answer ({error}); its columns show '?'.", stderr=True)
-        return _Held()
-
-
-def _row(name: str, health: Row, held: _Held) -> dict[str, Any]:
-    depth = held.depths.get(name)
-    return {
-        "queue": name,
-        "ready": None if depth is None else depth.ready,
-        "claimed": None if depth is None else depth.claimed - depth.orphaned,
-        "delayed": None if depth is None else depth.delayed,
-        "orphaned": None if depth is None else depth.orphaned,
-        "oldest_ready_seconds": None if depth is None else depth.oldest_ready_seconds,
-        "paused": None if held.paused is None else name in held.paused,
-        "limit": None if held.limits is None else held.limits.get(name),
-        "pending": health.get("pending", 0),
-        "waiting": health.get("waiting", 0),
-        "running": health.get("running", 0),
-        "oldest_pending_at": health.get("oldest_pending_at"),
-        "dead": health.get("dead", 0),
-        "workers": health.get("consumers", 0),
-    }
 
 
 def _advise(rows: list[dict[str, Any]]) -> None:

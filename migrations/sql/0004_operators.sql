@@ -95,6 +95,15 @@ CREATE TABLE board.trends (
 );
 COMMENT ON COLUMN board.trends.at IS 'the end of the minute that is counted';
 
+CREATE TABLE board.trend_marks (
+    job TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    attempts BIGINT NOT NULL,
+    seconds FLOAT NOT NULL,
+    PRIMARY KEY (job, outcome)
+);
+COMMENT ON COLUMN board.trend_marks.attempts IS 'the total that was counted up to the last minute';
+
 CREATE TABLE board.users (
     id UUID NOT NULL,
     email TEXT NOT NULL,

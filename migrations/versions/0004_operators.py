@@ -13,7 +13,7 @@ _SQL = Path(__file__).resolve().parent.parent / "sql" / "0004_operators.sql"
 
 _TABLES = (
     *("audit", "sign_in_failures", "sign_in_links", "sign_ins", "api_keys", "projects", "memberships", "teams"),
-    *("users", "trends", "notifications", "token_usages"),
+    *("users", "trends", "trend_marks", "notifications", "token_usages"),
 )
 _COLUMNS = {
     "runs": ("project_id", "trace_id", "log"),

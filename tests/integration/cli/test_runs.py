@@ -91,7 +91,7 @@ def test_run_show_tells_a_failure_with_its_traceback_and_what_to_do(board: Board
     assert answer.out.splitlines()[0].split()[1:] == ["broken", "failed"]
     assert "attempt 1 failed" in answer.out
     assert "raise PermanentError(reason)" in answer.out
-    assert "callboard dead-letters list --job broken" in answer.out.splitlines()[-1]
+    assert "callboard dead-letters replay 1 " in answer.out.splitlines()[-1]
     page = json.loads(board("run", "show", newest(board), "--json").out)
     assert page["failures"][0]["error"] == "the disk is full"
     assert page["children"] == []
