@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from bisect import bisect_left
 from functools import lru_cache
@@ -97,10 +98,11 @@ class Batch:
 
 
 class Meters:
-    """The families that one kind of process serves, made once. Not for several threads at the same time, but for `inc`.
+    """The families that a process serves. Not for several threads at the same time, but for `inc` and `set`.
 
     Args:
-        processes: The kinds, e.g. `("worker",)`.
+        processes: The kinds it may be. The families of the first are there from the start, those of another from their
+            first use on: a worker shows no 0 of what only a scheduler counts.
         most_actors: Jobs that get series of their own; those beyond are counted under `_other`.
         registry: Where the families are registered.
     """
@@ -113,7 +115,7 @@ class Meters:
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it bears no annotations
-        self._families: dict[str, Any] = {}
+        self._families: dict[str, Counter | Gauge | Histogram] = {}
         self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._most_actors = most_actors
         self._actors: dict[str, str] = {}
@@ -122,11 +124,13 @@ class Meters:
         self._folder = Path(folder) if folder else None
         self._intent = IntentFile(self._folder / f"intent_{os.getpid()}.bin") if self._folder else None
         self._sidecar = _Sidecar(self._folder / SIDECAR.format(pid=os.getpid()) if self._folder else None)
-        for process in processes:
-            for metric in catalogue.of(process):
-                family = _family(metric, registry)
-                if family is not None:
-                    self._families[metric.name.removeprefix(PREFIX)] = family
+        self._registry = registry
+        self._lock = threading.Lock()
+        rows = (metric for process in processes for metric in catalogue.of(process) if _is_ours(metric))
+        self._rows = {metric.name.removeprefix(PREFIX): metric for metric in rows}
+        for name, metric in self._rows.items():
+            if metric.process == processes[0]:
+                self._family(name)
 
     def inc(self, name: str, labels: tuple[str, ...] = (), amount: float = 1.0) -> None:
         """Add to a counter; 0 makes its series appear. Thread-safe."""
@@ -192,23 +196,28 @@ class Meters:
         key = name, labels
         child = self._children.get(key)
         if child is None:
-            family = self._families[name]
+            family = self._family(name)
             child = self._children[key] = family.labels(*labels) if labels else family
         return child
 
+    def _family(self, name: str) -> Counter | Gauge | Histogram:
+        with self._lock:
+            if name not in self._families:
+                self._families[name] = _make(self._rows[name], self._registry)
+            return self._families[name]
 
-def _family(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram | None:
-    short = metric.name.removeprefix(PREFIX)
+
+def _is_ours(metric: Metric) -> bool:
+    return metric.kind != "gauge" or metric.name.removeprefix(PREFIX) in _GAUGES
+
+
+def _make(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
     if metric.kind == "counter":
         return Counter(metric.name, metric.help, metric.labels, registry=registry)
     if metric.kind == "histogram":
         return Histogram(metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)
-    mode: Any = _GAUGES.get(short)
-    return (
-        None
-        if mode is None
-        else Gauge(metric.name, metric.help, metric.labels, registry=registry, multiprocess_mode=mode)
-    )
+    mode: Any = _GAUGES[metric.name.removeprefix(PREFIX)]
+    return Gauge(metric.name, metric.help, metric.labels, registry=registry, multiprocess_mode=mode)
 
 
 class _Sidecar:
@@ -242,5 +251,8 @@ class _Sidecar:
 
 @lru_cache(maxsize=1)
 def of_this_process(most_actors: int = 500) -> Meters:
-    """The one set of this process; workers and the scheduler share the names, since both may end a run."""
-    return Meters(("worker", "scheduler"), most_actors=most_actors)
+    """The one set of this process, a worker if a supervisor gave it a folder; both kinds may end a run."""
+    processes: tuple[catalogue.Process, ...] = (
+        ("worker", "scheduler") if VARIABLE in os.environ else ("scheduler", "worker")
+    )
+    return Meters(processes, most_actors=most_actors)

@@ -97,6 +97,7 @@ def test_a_metric_of_the_authors_own_is_served_too(rig: Rig) -> None:
     rig.send("get_broker().enqueue_many([jobs.sell.message('book') for _ in range(30)])")
     rig.await_done(30)
     assert eventually(lambda: rig.value("shop_sold_total", kind="book")) == 30
+    assert "callboard_scheduler_" not in rig.get("/metrics").text  # a 0 of what only the scheduler counts would lie
 
 
 def test_a_port_that_is_taken_keeps_no_job_from_running(rig: Rig) -> None:
