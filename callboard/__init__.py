@@ -20,6 +20,7 @@ from callboard.errors import (
     ReplayRefused,
     TransientError,
 )
+from callboard.health import health_check
 from callboard.http import http_client
 from callboard.job import Job, all_jobs, get_job, job
 from callboard.ledger.database import transaction
@@ -41,6 +42,7 @@ __all__ = [  # noqa: RUF022 - grouped under headings, as a reader looks for them
     "Delays",
     "NoRetry",
     "Slo",
+    "health_check",
     # Inside a job
     "current_run",
     "Run",

@@ -49,13 +49,14 @@ def message_for(
     Raises:
         ArgumentsError: The arguments do not fit the job's signature.
     """
-    spec_of(job).bind((), kwargs or {})
+    spec = spec_of(job)
+    spec.bind((), kwargs or {})
     message = job.message_with_options(kwargs=kwargs)
     envelope: dict[str, Any] = {"trigger": trigger, "recorded": True, "durable": durable, "missed": missed}
     if scheduled_for is not None:
         envelope["scheduled_for"] = scheduled_for.isoformat()
-    if notify:
-        envelope["notify"] = list(notify)
+    if notify:  # told besides those whom the job itself names
+        envelope["notify"] = [*spec.notify, *notify]
     if correlation_id is not None:
         envelope["correlation_id"] = correlation_id
     message.options[KEY] = envelope

@@ -14,7 +14,11 @@ CallboardError
 +-- Unsupported              this broker cannot do that
 +-- FilterError             a filter cannot be read; the message points at the word (also a ValueError)
 +-- Forbidden               whoever asks may not do that
++-- SignInRefused           the address, the password or the link is not right, or was tried too often
++-- Invalid                 a field of an account, team, project or key does not fit (also a ValueError)
++-- Conflict                what is there already forbids it: the name is taken, the last admin must stay
 +-- NotFound                 no job, run or dead letter of that name or id
++-- NotActionable            the job says that a retry of its failed run makes no sense any more
 +-- ReplayRefused            the dead letter was replayed or discarded before
 """
 
@@ -103,15 +107,70 @@ class Unsupported(CallboardError):  # noqa: N818 - what it is
 
 
 class FilterError(CallboardError, ValueError):
-    """A filter cannot be read; the message shows the word, and what could stand there."""
+    """A filter cannot be read; the message shows the word, and what could stand there.
+
+    Args:
+        message: One line, complete in itself.
+        text: The filter; `at` is where the word begins in it and `length` how long it is, in characters.
+        instead: What could stand there.
+    """
+
+    def __init__(
+        self, message: str, *, text: str = "", at: int = 0, length: int = 0, instead: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.text = text
+        self.at = at
+        self.length = length
+        self.instead = instead
+
+    @property
+    def pointer(self) -> str:
+        """The filter, and below it carets under the word: two lines for a fixed-width font."""
+        line = "".join(" " if character.isspace() else character for character in self.text)
+        return f"{line}\n{' ' * self.at}{'^' * max(self.length, 1)}"
 
 
 class Forbidden(CallboardError):  # noqa: N818 - the outcome's usual name
     """Whoever asks may not do that; the message says what would be needed."""
 
 
+class SignInRefused(CallboardError):  # noqa: N818 - the outcome's usual name
+    """Nobody was signed in; the message is the same for an unknown address and a wrong password.
+
+    Args:
+        message: For people.
+        retry_after: Seconds until another try is listened to; None: at once.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Invalid(CallboardError, ValueError):  # noqa: N818 - what it is
+    """A field does not fit.
+
+    Args:
+        field: Its name, as a form or a JSON body has it.
+        message: What is wrong with it, and what would fit.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Conflict(CallboardError):  # noqa: N818 - the outcome's usual name
+    """What is there already forbids it; the message says what to change first."""
+
+
 class NotFound(CallboardError):  # noqa: N818 - the outcome's usual name
     """Nothing of that name or id exists."""
+
+
+class NotActionable(CallboardError):  # noqa: N818 - the outcome's usual name
+    """The job itself says that a retry of its failed run makes no sense any more, and why."""
 
 
 class ReplayRefused(CallboardError):  # noqa: N818 - the outcome's usual name

@@ -44,6 +44,23 @@ class Label(StrEnum):
     MANUAL_REVIEW_REQUIRED = "manual_review_required"
 
 
+class IssueType(StrEnum):
+    """What an issue is about; the first three are folded from failures, the others opened by health checks."""
+
+    JOB_FAILURE = "job_failure"
+    JOB_MANUAL_REVIEW_REQUIRED = "job_manual_review_required"
+    AUTHENTICATION_REQUIRED = "authentication_required"
+    JOB_HEALTH_DEGRADED = "job_health_degraded"
+    QUEUE_HEALTH_DEGRADED = "queue_health_degraded"
+    DEPENDENCY_UNAVAILABLE = "dependency_unavailable"
+
+    @property
+    def severity(self) -> str:
+        """Of an issue that says nothing else."""
+        critical = (self.AUTHENTICATION_REQUIRED, self.QUEUE_HEALTH_DEGRADED, self.DEPENDENCY_UNAVAILABLE)
+        return "critical" if self in critical else "error"
+
+
 @dataclass(frozen=True, slots=True)
 class Classification:
     """The verdict on one failure; `retryable` is whether the job's retry policy is asked at all."""
@@ -83,6 +100,15 @@ def classify(exception: BaseException) -> Classification:
             if applies(rules.unwrapped(cause)):
                 return verdict
     return NON_RECOVERABLE
+
+
+def issue_type(kind: str, label: str) -> IssueType:
+    """The issue that a failure of this kind and label is folded into."""
+    if kind == Kind.AUTHENTICATION:
+        return IssueType.AUTHENTICATION_REQUIRED
+    if label == Label.MANUAL_REVIEW_REQUIRED or kind == Kind.POISON:
+        return IssueType.JOB_MANUAL_REVIEW_REQUIRED
+    return IssueType.JOB_FAILURE
 
 
 def issue_key(message: str) -> str:

@@ -12,6 +12,7 @@ import structlog
 from callboard.ledger import claims, runs, workers
 from callboard.ledger.database import get_engine
 from callboard.loops import Loop
+from callboard.news import Gathered
 from observability import tracing
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-# Cancel requests reach a run, and its progress reaches the ledger, within this many seconds.
+# Cancel requests reach a run within this many seconds.
 _ROUND_SECONDS = 0.5
+# A run's progress and counts are written at most so often.
+_PROGRESS_SECONDS = 1.0
 # The lease is renewed three times while it lasts, and no more rarely than this.
 _LONGEST_PAUSE = 5.0
 # A run without a row gets one once it has run for so long.
@@ -54,6 +57,7 @@ class Heart(Loop):
     ) -> None:
         super().__init__("heart", _ROUND_SECONDS)
         self._recorder = recorder
+        self._news = Gathered() if recorder is None else recorder.news
         self._metering = metering
         self._reporting: set[str] = set()
         self.worker_id = worker_id
@@ -63,7 +67,7 @@ class Heart(Loop):
         self._host = host
         self._queues = queues
         self._executions: dict[int, Execution] = {}
-        self._saved: dict[UUID, object] = {}
+        self._saved: dict[UUID, tuple[object, float]] = {}
         self._counted: dict[UUID, object] = {}
         self._registered = False
         self._next_beat = 0.0
@@ -90,11 +94,11 @@ class Heart(Loop):
         executions = list(self._executions.values())
         watched = [execution.run for execution in executions]
         beat_due = time.monotonic() >= self._next_beat
-        if not watched and not beat_due:
+        if not watched and not beat_due and not self._news:
             return
         self._begin_late(executions)
         self._count(executions)
-        with get_engine().begin() as connection:
+        with self._news.told(get_engine()) as connection:
             if beat_due:
                 self._beat(connection, watched)
             if watched:
@@ -133,6 +137,7 @@ class Heart(Loop):
             threads=self._threads,
         )
         self._registered = True
+        self._news.add("jobs_changed", (None,))
 
     def _begin_late(self, executions: list[Execution]) -> None:
         """Give the light runs that run on a row."""
@@ -161,15 +166,26 @@ class Heart(Loop):
         for run in watched:
             if run.id in asked:
                 run.request_cancel()
-        news = [(run, (run.latest_progress, run.counts)) for run in watched]
-        fresh = [(run, value) for run, value in news if any(value) and self._saved.get(run.id) != value]
-        rows = [_row(run, progress, counts) for run, (progress, counts) in fresh]
-        runs.save_progress(connection, rows)
-        self._saved.update((run.id, value) for run, value in fresh)
+        self._save(connection, watched)
+
+    def _save(self, connection: Connection, watched: list[Run]) -> None:
+        """Write the progress and counts that are new; what comes within a second of the last write waits."""
+        now = time.monotonic()
+        fresh = []
+        for run in watched:
+            value = run.latest_progress, run.counts
+            saved, at = self._saved.get(run.id, (None, 0.0))
+            if any(value) and value != saved and now - at >= _PROGRESS_SECONDS:
+                fresh.append((run, value))
+        runs.save_progress(connection, [_row(run, progress, counts) for run, (progress, counts) in fresh])
+        self._saved.update((run.id, (value, now)) for run, value in fresh)
+        if fresh:
+            self._news.add("jobs_changed", {one.facts.project_id for one in self._executions.copy().values()})
 
     def _last(self) -> None:
         try:
-            with get_engine().begin() as connection:
+            self._news.add("jobs_changed", (None,))
+            with self._news.told(get_engine()) as connection:
                 workers.set_state(connection, self.worker_id, "stopped")
         except Exception as error:  # noqa: BLE001 - the lease ends by itself
             logger.warning("worker.goodbye_failed", error=str(error).partition("\n")[0])

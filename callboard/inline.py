@@ -72,7 +72,7 @@ def _run(job: Job[Any, Any], kwargs: dict[str, Any], facts: RunFacts, recorder: 
         outcome = _call(job, kwargs, run, facts)
         seconds = time.perf_counter() - began
         milliseconds = round(seconds * 1000)
-        report = Report(run.counts, run.notes, run.latest_progress)
+        report = Report(run.counts, run.notes, run.latest_progress, run.token_usages, run.log_lines, run.is_quiet)
         kept = recorder.finish(facts, answer, outcome, report, delivery="", seconds=seconds)
         finished(facts, outcome, run=run, milliseconds=milliseconds, fenced=not kept)
         return InlineResult(facts.id, outcome, milliseconds, run.counts, run.notes)
@@ -87,5 +87,5 @@ def _call(job: Job[Any, Any], kwargs: dict[str, Any], run: Run, facts: RunFacts)
     except KeyboardInterrupt:
         return Cancelled("interrupted from the terminal")
     except Exception as error:  # noqa: BLE001 - the run's outcome, whatever it is
-        return Failed(Failure.of(error, job=job.spec.name, scope=facts.scope), "run in process, not retried")
+        return Failed(Failure.of(error, job=job.spec.name, scope=facts.concern), "run in process, not retried")
     return Cancelled("the job returned early") if run.cancel_was_seen else Completed()

@@ -160,6 +160,8 @@ class Metering:
             inc("telemetry_dropped_total", (signal, reason), 0)
         for operation in ("fetch", "settle"):
             inc("broker_errors_total", (operation,), 0)
+        for channel, result in (("mail", "sent"), ("mail", "failed")):
+            inc("notifications_total", (channel, result), 0)
         for spec in specs:
             name = actor(spec.name)
             for outcome in OUTCOMES:
@@ -240,6 +242,10 @@ class Metering:
         self._meters.inc("finished_total", (queue, actor, "failed"))
         self._meters.inc("errors_total", (actor, self._meters.error_type(error_type)))
 
+    def notified(self, channel: str, result: str) -> None:
+        """Count an attempt to send a notification."""
+        self._meters.inc("notifications_total", (channel, result))
+
     # The scheduler
 
     def leads(self, *, leads: bool) -> None:
@@ -281,6 +287,16 @@ def count_enqueued(messages: Sequence[Message[Any]]) -> None:
             metering.enqueued(messages)
     except Exception as error:  # what is not counted is sent all the same
         logger.exception("metrics.not_counted", error=str(error).partition("\n")[0], messages=len(messages))
+
+
+def count_notified(channel: str, result: str) -> None:
+    """Count an attempt to send a notification, by whichever process; it never raises."""
+    try:
+        metering = _of_this_process()
+        if metering is not None:
+            metering.notified(channel, result)
+    except Exception as error:  # what is not counted went out all the same
+        logger.exception("metrics.not_counted", error=str(error).partition("\n")[0], channel=channel)
 
 
 _RESULTS = {("overlap", ""): "skipped", ("ended", "cancelled"): "cancelled", ("poison", ""): "failed"}

@@ -156,7 +156,7 @@ def _verdict(case: _Case) -> Outcome:
         f"exceeded its hard limit of {case.limit:g} s (time_limit and CALLBOARD_TIME_LIMIT_GRACE_SECONDS); "
         "its worker process was killed"
     )
-    failure = Failure.of(error, job=facts.job, scope=facts.scope)
+    failure = Failure.of(error, job=facts.job, scope=facts.concern)
     retry = max(_failures(facts), int(message.options.get("retries", 0))) + 1
     policy = case.execution.spec.retry
     most = message.options.get("max_retries", policy.max_retries)

@@ -14,10 +14,14 @@ import traceback as tracebacks
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from callboard.failures import classify, fingerprint
+from callboard.failures import IssueType, classify, fingerprint, issue_type
+from observability.redaction import redact_text
 
 if TYPE_CHECKING:
     from callboard.failures import Kind
+
+# Secrets are looked for in so much of a text, far more than is kept of it.
+_SEARCHED = 64_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +38,35 @@ class Failure:
 
     @classmethod
     def of(cls, exception: BaseException, *, job: str, scope: str, kind: Kind | None = None) -> Failure:
-        """Classify `exception`, unless its `kind` is known; cut to 4,000 characters, tracebacks to 30 frames."""
+        """Classify `exception`, unless its `kind` is known; secrets hidden, then cut: text to 4,000 characters.
+
+        Of a traceback, the last 16,000 characters of 30 frames are kept.
+        """
         verdict = classify(exception)
-        name = type(exception).__name__
-        message = (str(exception) or repr(exception))[:4000]
+        kind, name = kind or verdict.kind, type(exception).__name__
+        message = redact_text((str(exception) or repr(exception))[:_SEARCHED])[:4000]
         lines = tracebacks.format_exception(type(exception), exception, exception.__traceback__, limit=30)
         return cls(
             error_type=name,
             error=message,
-            kind=kind or verdict.kind,
+            kind=kind,
             retryable=verdict.retryable,
             label=verdict.label,
-            fingerprint=fingerprint(job, name, message, scope),
-            traceback="".join(lines)[-16_000:],
+            fingerprint=_fingerprint(kind, job, name, message, scope),
+            traceback=redact_text("".join(lines)[-_SEARCHED:])[-16_000:],
         )
+
+    @property
+    def issue_type(self) -> IssueType:
+        """What kind of issue it is folded into."""
+        return issue_type(self.kind, self.label)
+
+
+def _fingerprint(kind: Kind, job: str, name: str, message: str, scope: str) -> str:
+    """However a refused credential is told of, it is one issue for its job and scope."""
+    if kind == "authentication":
+        name = message = IssueType.AUTHENTICATION_REQUIRED
+    return fingerprint(job, name, message, scope)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,15 @@ from uuid import UUID, uuid4
 
 import structlog
 
+from callboard._attempt_log import AttemptLog
+from callboard.settings import get_settings
 from observability import logs
+from observability.events import JOB_FINISHED, JOB_STARTED
+from observability.redaction import redact, redact_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from callboard.ledger.facts import RunFacts, Started
     from observability.tracing import Trace
 
@@ -46,6 +52,9 @@ class Run:
     _counts: dict[str, int] = field(default_factory=dict)
     _notes: dict[str, Any] = field(default_factory=dict)
     _progress: dict[str, Any] | None = None
+    _tokens: dict[tuple[str, str], list[int]] | None = None
+    _log: AttemptLog | None = None
+    _quiet: bool = False
     _cancel: bool = False
     _cancel_seen: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -84,9 +93,13 @@ class Run:
                 self._counts[name] = self._counts.get(name, 0) + number
 
     def note(self, **fields: Any) -> None:  # noqa: ANN401 - any JSON value may be noted
-        """Keep facts for the run's log line and row, e.g. `note(http_status=503)`; the last value wins."""
+        """Keep facts for the run's log line and row, e.g. `note(http_status=503)`; the last value wins.
+
+        Secrets in them are hidden.
+        """
+        shown: dict[str, Any] = redact(fields)
         with self._lock:
-            self._notes.update(fields)
+            self._notes.update(shown)
 
     def progress(self, done: int, total: int, message: str = "") -> None:
         """Say how far the run is; written to the ledger at most once a second.
@@ -97,7 +110,47 @@ class Run:
             message: For people, e.g. "Synced 38 users, 7 skipped".
         """
         with self._lock:
-            self._progress = {"processed": done, "total": total, "message": message}
+            self._progress = {"processed": done, "total": total, "message": redact_text(message)}
+
+    def tokens(self, category: str, *, model: str = "", prompt: int = 0, completion: int = 0, calls: int = 1) -> None:
+        """Say what calls of a language model used; it adds up over calls and over the run's attempts.
+
+        Args:
+            category: What for, e.g. `summary` or `embedding`.
+            model: Which model, as its provider calls it.
+            prompt: Tokens that were sent.
+            completion: Tokens that came back.
+            calls: How many calls that were.
+
+        Raises:
+            ValueError: The category is empty, or a number is below 0.
+        """
+        numbers = (calls, prompt, completion)
+        if not category or min(numbers) < 0:
+            raise ValueError(f"tokens({category!r}, {calls=}, {prompt=}, {completion=}): name one, count from 0.")
+        with self._lock:
+            if self._tokens is None:
+                self._tokens = {}
+            before = self._tokens.get((category, model), (0, 0, 0))
+            self._tokens[category, model] = [old + new for old, new in zip(before, numbers, strict=True)]
+
+    def keep(self, line: logs.Line) -> None:
+        """Keep a log line of this attempt, redacted, unless the settings say that none are kept."""
+        if self._log is None:
+            self._log = AttemptLog(get_settings().log_lines_per_attempt)
+        told = logs.kept(line)
+        if told.get("run_id") == str(self.id):  # by `log`: what the row says of itself
+            told = {name: value for name, value in told.items() if name not in _BOUND}
+        self._log.add(told)
+
+    def quiet(self) -> None:
+        """Say that there was nothing to do: nobody is told that a scheduled run completed so."""
+        self._quiet = True
+
+    @property
+    def is_quiet(self) -> bool:
+        """True once the job called `quiet`."""
+        return self._quiet
 
     @property
     def cancelled(self) -> bool:
@@ -133,6 +186,19 @@ class Run:
         return self._progress
 
     @property
+    def token_usages(self) -> list[dict[str, Any]] | None:
+        """What `tokens` was told so far: rows of category, model, calls, prompt and completion; None without any."""
+        if self._tokens is None:
+            return None
+        with self._lock:
+            return list(_usages(self._tokens))
+
+    @property
+    def log_lines(self) -> list[dict[str, Any]] | None:
+        """The last lines that this attempt logged, oldest first; None without any."""
+        return None if self._log is None else self._log.lines or None
+
+    @property
     def cancel_was_seen(self) -> bool:
         """True if the job asked `cancelled` and was told yes."""
         return self._cancel_seen
@@ -152,6 +218,11 @@ class Run:
     def request_cancel(self) -> None:
         """Make `cancelled` true; called when the ledger says so."""
         self._cancel = True
+
+
+def _usages(tokens: dict[tuple[str, str], list[int]]) -> Iterator[dict[str, Any]]:
+    for (category, model), (calls, prompt, completion) in tokens.items():
+        yield {"category": category, "model": model, "calls": calls, "prompt": prompt, "completion": completion}
 
 
 _current: ContextVar[Run | None] = ContextVar("callboard_run", default=None)
@@ -174,7 +245,17 @@ def _fields() -> dict[str, object]:
     }
 
 
+def _keep(line: logs.Line) -> None:
+    """What the job's own code logs is kept with its attempt; the engine's two lines say what the row says."""
+    run = _current.get()
+    if run is not None and run.token and line.event not in _OURS:
+        run.keep(line)
+
+
+_OURS = (JOB_STARTED, JOB_FINISHED)
+_BOUND = ("run_id", "correlation_id", "job")  # as `Run.log` does
 logs.add_context(_fields)
+logs.add_listener(_keep)
 
 
 def current_run() -> Run:

@@ -7,8 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from callboard.channel_urls import parse as parse_channels
+from callboard.mail_server import MailServer
 
 PREFIX = "CALLBOARD_"
 
@@ -44,7 +47,7 @@ def _promise(queue: str, seconds: str) -> float:
 class Settings(BaseSettings):
     """Settings of the engine, each read from `CALLBOARD_<NAME>`; durations in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True)
 
     home: Path = Field(Path(".callboard"), description="Folder of the embedded servers and of what the jobs keep.")
     database_url: str | None = Field(None, description="Postgres; unset: the embedded one under `home`.")
@@ -76,6 +79,32 @@ class Settings(BaseSettings):
     leader_poll_seconds: float = Field(2.0, gt=0, description="How often a standby scheduler tries to lead.")
     recovery_seconds: float = Field(5.0, gt=0, description="Pause between two passes of a recovery loop.")
     retention_days: int = Field(90, ge=1, description="Age at which whole months of runs are dropped.")
+    audit_retention_days: int = Field(365, ge=1, description="Age at which rows of the audit log are deleted.")
+    trend_retention_days: int = Field(31, ge=1, description="Age at which the minutes of the charts are deleted.")
+    health_seconds: float = Field(
+        15.0, ge=0, description="How often the scheduler checks queues, jobs and what is outside; 0: never."
+    )
+    health_retries_warning: int = Field(50, ge=0, description="With more runs waiting for a retry, an issue is opened.")
+    health_retries_critical: int = Field(200, ge=0, description="With more than these it is a critical one.")
+    health_errors_per_hour_warning: int = Field(
+        10, ge=0, description="With more failures of one class of error in an hour, an issue is opened."
+    )
+    health_errors_per_hour_critical: int = Field(50, ge=0, description="With more than these it is a critical one.")
+    health_authentication_per_hour: int = Field(
+        5, ge=0, description="With more refused credentials in an hour, an issue is opened."
+    )
+    health_account_authentication_warning: int = Field(3, ge=0, description="The same for those of one scope.")
+    health_account_authentication_critical: int = Field(
+        10, ge=0, description="With more than these of one scope it is a critical one."
+    )
+    failure_retry_seconds: float = Field(
+        0.0, ge=0, description="How often the scheduler retries failures that may have passed; 0: never."
+    )
+    failure_retry_limit: int = Field(20, ge=1, le=200, description="Retries of one such sweep at most.")
+    failure_retry_attempts: int = Field(3, ge=1, le=10, description="Retries of one failure at most.")
+    failure_retry_cooldown_seconds: float = Field(
+        600.0, ge=60, le=7200, description="Pause between two retries of one failure."
+    )
     exporter_host: str = Field("127.0.0.1", description="Address of the exporter; loopback unless told otherwise.")
     exporter_port: int = Field(9191, ge=0, le=65535, description="Port of the exporter; 0: any free one.")
     metrics_host: str = Field("127.0.0.1", description="Address of the metrics of workers and scheduler.")
@@ -97,6 +126,9 @@ class Settings(BaseSettings):
     console_host: str = Field("127.0.0.1", description="Address of the console and its API; loopback unless told.")
     console_port: int = Field(9190, ge=0, le=65535, description="Port of the console and its API; 0: any free one.")
     console_url: str = Field("", description="What people call the console from outside, for links in mails.")
+    console_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Further names that the console answers to, comma separated; requests for others are refused."
+    )
     console_token: SecretStr | None = Field(
         None, description="Secret of a link that signs in once; unset: `callboard up` makes one."
     )
@@ -106,6 +138,42 @@ class Settings(BaseSettings):
         default=False, description="Serve beyond loopback without TLS, as behind a proxy that has it."
     )
     console_session_hours: float = Field(12.0, gt=0, description="A sign-in ends after so long without use.")
+    system_jobs_alert_email: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=AliasChoices("SYSTEM_JOBS_ALERT_EMAIL", f"{PREFIX}SYSTEM_JOBS_ALERT_EMAIL"),
+        description="Mail addresses told of runs of the system's jobs; also read as `SYSTEM_JOBS_ALERT_EMAIL`.",
+    )
+    system_jobs_alert_on: Literal["all", "problems"] = Field(
+        "all", description="What they are told: every end of a run, or only those that failed or were cancelled."
+    )
+    system_jobs_alert_least_interval_seconds: float = Field(
+        3600.0,
+        ge=0,
+        description="Of a schedule that fires more often, no completion is told, and one problem in so long.",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Where mail goes out: `smtp://user:password@host:587?tls=starttls`, or `smtps://` with port 465; "
+        "`tls=none` only where nobody listens; `ca=` names a file of certificates to trust.",
+    )
+    mail_from: str = Field(
+        "", description="Sender of mails; unset: the mail server's user if that is an address, else callboard@<host>."
+    )
+    notify_channels: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        {},
+        description="More channels for the news of system jobs: `ops=tgram://TOKEN/CHAT;hook=https://host#whsec_KEY`, "
+        "or what else Apprise can do.",
+    )
+    notify_channel_events: Literal["all", "problems"] = Field(
+        "problems", description="What these channels are told: every end of a run, or only problems."
+    )
+    notify_allow_private: bool = Field(
+        default=False, description="Let webhooks call private and loopback addresses, and plain HTTP."
+    )
+    notify_telegram_url: str = Field("https://api.telegram.org", description="Where the bots of Telegram are asked.")
+    trace_url: str = Field(
+        "", description="Where a trace is shown, with `{trace_id}` in it: `https://tempo.example.org/trace/{trace_id}`."
+    )
     log_lines_per_attempt: int = Field(
         100, ge=0, le=1000, description="Lines of its own that the ledger keeps of an attempt; 0: none."
     )
@@ -113,7 +181,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_correlation: bool = Field(default=False, description="Append the correlation id to text lines too.")
 
-    @field_validator("actors", "queues", mode="before")
+    @field_validator("actors", "queues", "system_jobs_alert_email", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -132,6 +200,26 @@ class Settings(BaseSettings):
             return value
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         return {queue.strip(): _promise(queue.strip(), seconds) for queue, _, seconds in pairs}
+
+    @field_validator("notify_channels", mode="before")
+    @classmethod
+    def _parse_channels(cls, value: object) -> object:
+        return parse_channels(value) if isinstance(value, str) else value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            MailServer.parse(value.get_secret_value())
+        return value
+
+    @field_validator("system_jobs_alert_email")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = next((address for address in value if "@" not in address), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong!r} is no mail address; write ops@example.org, and ',' between two.")
+        return value
 
     @field_validator("home")
     @classmethod

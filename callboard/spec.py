@@ -57,6 +57,7 @@ class JobSpec:
     label: str = ""
     slo: Slo | None = None
     tier: Literal["page", "ticket"] = "page"
+    actionable: Callable[..., str | None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Raise DeclarationError for the first option that does not fit."""
@@ -67,6 +68,11 @@ class JobSpec:
     def recurring(self) -> bool:
         """True if the scheduler calls the job."""
         return self.cadence is not None
+
+    @cached_property
+    def interval(self) -> float:
+        """Seconds between the two closest ticks; 0 without a cadence."""
+        return 0.0 if self.cadence is None else self.cadence.interval_seconds()
 
     @cached_property
     def is_single(self) -> bool:
@@ -212,6 +218,20 @@ def _check_project(spec: JobSpec) -> None:
         _fail(spec, "scope", "project", f"needs an argument {PROJECT!r}, which says whose run it is.")
 
 
+def _check_actionable(spec: JobSpec) -> None:
+    if spec.actionable is None:
+        return
+    if not callable(spec.actionable):
+        _fail(spec, "actionable", spec.actionable, "is no function; it takes the job's arguments and returns a reason.")
+    takes = inspect.signature(spec.actionable).parameters
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in takes.values()):
+        return
+    missing = [name for name in inspect.signature(spec.fn).parameters if name not in takes]
+    if missing:
+        name = getattr(spec.actionable, "__name__", spec.actionable)
+        _fail(spec, "actionable", name, f"does not take {', '.join(missing)}; it gets the job's arguments by name.")
+
+
 def _check_recurring(spec: JobSpec) -> None:
     if not spec.recurring:
         if spec.late_limit is not None:
@@ -237,6 +257,7 @@ _CHECKS = (
     _check_texts,
     _check_overlap,
     _check_project,
+    _check_actionable,
     _check_recurring,
 )
 

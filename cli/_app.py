@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,8 @@ from cli._options import application
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_NEGATED = re.compile(r"-[a-z]+:.")
 
 app = application(cls=LazyGroup, name="callboard", no_args_is_help=True, add_completion=True)
 
@@ -42,7 +45,7 @@ def execute(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code (`callboard.exits`); an error is one line on stderr."""
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=list(argv), prog_name="callboard", standalone_mode=False)
+        code = command.main(args=_readable(argv), prog_name="callboard", standalone_mode=False)
     except TyperException as error:
         return _usage(error, argv)
     except typer.Abort:
@@ -55,6 +58,11 @@ def execute(argv: Sequence[str]) -> int:
         line, exit_code = import_module("cli._errors").explain(error)
         return _complain(line, exit_code)
     return code if isinstance(code, int) else 0
+
+
+def _readable(argv: Sequence[str]) -> list[str]:
+    """The words, so that one of a filter that begins with a minus (`-queue:mail`) is not taken for options."""
+    return [f" {word}" if _NEGATED.match(word) else word for word in argv]
 
 
 def _usage(error: TyperException, argv: Sequence[str]) -> int:

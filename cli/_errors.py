@@ -18,6 +18,7 @@ from callboard.errors import (
     CallboardError,
     DuplicateRun,
     FilterError,
+    Invalid,
     LedgerUnavailable,
     NotFound,
     Unsupported,
@@ -99,7 +100,7 @@ _Rule = tuple[tuple[type[Exception], ...], "Callable[[Exception], str]", Exit]
 _RULES: tuple[_Rule, ...] = (
     ((DuplicateRun,), _plainly, Exit.DUPLICATE),
     ((NotFound,), _plainly, Exit.NOT_FOUND),
-    ((ArgumentsError, FilterError, Unsupported), _plainly, Exit.USAGE),
+    ((ArgumentsError, FilterError, Invalid, Unsupported), _plainly, Exit.USAGE),
     ((ValidationError,), _settings, Exit.USAGE),
     ((LedgerUnavailable,), _plainly, Exit.SERVER_AWAY),
     ((CallboardError,), _plainly, Exit.FAILED),

@@ -7,9 +7,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from observability.redaction import redact
+from observability.redaction import REDACTED, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,23 +35,30 @@ def variables(settings: type[BaseSettings]) -> dict[str, str]:
 
 def problems(error: ValidationError, settings: type[BaseSettings] | None = None) -> list[Problem]:
     """One problem for each field that does not fit; values that look secret are not shown."""
-    return [_problem(dict(detail), _variable_of(detail["loc"], error.title, settings)) for detail in error.errors()]
+    known = settings or _class_called(error.title, BaseSettings)
+    return [_problem(dict(detail), _variable_of(detail["loc"], known), known) for detail in error.errors()]
 
 
-def _variable_of(place: tuple[int | str, ...], title: str, settings: type[BaseSettings] | None) -> str:
+def _variable_of(place: tuple[int | str, ...], known: type[BaseSettings] | None) -> str:
     field = str(place[0]) if place else ""
-    known = settings or _class_called(title, BaseSettings)
+    if field in os.environ:  # a variable that is read under a name without our prefix
+        return field
     prefix = str(known.model_config.get("env_prefix", "")) if known else ""
     return f"{prefix}{field}".upper()
+
+
+def _is_secret(variable: str, known: type[BaseSettings] | None) -> bool:
+    field = None if known is None else known.model_fields.get(variables(known).get(variable, ""))
+    return field is not None and SecretStr.__name__ in str(field.annotation)
 
 
 def _class_called(name: str, root: type[BaseSettings]) -> type[BaseSettings] | None:
     return next((found for found in root.__subclasses__() if found.__name__ == name), None)
 
 
-def _problem(detail: Mapping[str, Any], variable: str) -> Problem:
+def _problem(detail: Mapping[str, Any], variable: str, known: type[BaseSettings] | None) -> Problem:
     value = os.environ.get(variable, detail.get("input"))
-    shown = redact({variable: value})[variable]
+    shown = REDACTED if _is_secret(variable, known) else redact({variable: value})[variable]
     reason = str(detail["msg"]).removeprefix("Value error, ")
     return Problem(variable, f"{variable}={shown} does not fit", f"{reason[:1].lower()}{reason[1:].rstrip('.')}.")
 

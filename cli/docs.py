@@ -1,6 +1,6 @@
-"""The reference pages of commands, exit codes, settings and jobs, built from the code.
+"""The reference pages of commands, exit codes, settings, jobs, permissions and filters, built from the code.
 
-python -m cli.docs           write docs/reference/commands.md, settings.md and jobs.md
+python -m cli.docs           write commands.md, settings.md, jobs.md, permissions.md and filters.md in docs/reference
 python -m cli.docs --check   exit 1 if a page differs from what the code says
 """
 
@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 from cli._docs_commands import commands_page
+from cli._docs_filters import filters_page
 from cli._docs_jobs import jobs_page
+from cli._docs_permissions import permissions_page
 from cli._docs_settings import settings_page
 
 #: The checkout; the pages are not part of an installed package.
@@ -20,7 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pages() -> dict[str, str]:
     """The text of each page by its path below the checkout."""
-    built = {"commands": commands_page, "settings": settings_page, "jobs": jobs_page}
+    built = {
+        "commands": commands_page,
+        "settings": settings_page,
+        "jobs": jobs_page,
+        "permissions": permissions_page,
+        "filters": filters_page,
+    }
     return {f"docs/reference/{name}.md": build() for name, build in built.items()}
 
 

@@ -5,11 +5,13 @@ from typing import Annotated
 
 import typer
 
-from callboard.ledger import listing
+from callboard.filters import Filter, parse
+from callboard.ledger import pages
 from callboard.ledger.database import transaction
 from callboard.ledger.tables import STATES
 from callboard.waiting import times
 from cli import _times
+from cli._filters import say_more
 from cli._ids import short
 from cli._options import AsJson, Limit, age, application, usage
 from cli._output import Cell, Column, Row, counts, pick, show, state
@@ -47,11 +49,15 @@ KEYS = (
     "error",
 )
 
+_PATTERNS = ("job", "trigger")
 _EMPTY = "No run fits. `callboard jobs` lists what can run; `callboard trigger JOB` starts one."
 
 
 @app.command()
-def runs(
+def runs(  # noqa: PLR0913 - the command's options
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="FILTER", help="E.g. state:failed 'job:sync_*' age:>2h timeout.")
+    ] = None,
     *,
     job: Annotated[
         str | None, typer.Option(metavar="JOB", help="Only runs of this job; * stands for anything.")
@@ -67,27 +73,36 @@ def runs(
     since: Annotated[
         str | None, typer.Option(metavar="AGE", help="Only runs created within this age, e.g. 2h.")
     ] = None,
+    cursor: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on where a listing said it ended.")] = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List runs, newest first."""
-    if state_ is not None and state_ not in STATES:
-        usage(f"--state {state_!r} is none of {', '.join(STATES)}")
-    within = age(since, "--since")
+    """List runs, newest first.
+
+    Without words, all of them. docs/reference/filters.md lists what can stand in a filter; options narrow it further.
+    """
+    given = {"job": job, "queue": queue, "trigger": trigger, "correlation": correlation}
+    chosen = _filter(words or [], _state(state_), since, given)
     moment = _times.now()
     with transaction() as connection:
-        found = listing.runs(
-            connection,
-            job=job,
-            state=state_,
-            queue=queue,
-            trigger=trigger,
-            correlation_id=correlation,
-            since=None if within is None else moment - within,
-            limit=limit,
-        )
-    rows = [row_of(run, moment) for run in found] if as_json else [run | {"now": moment} for run in map(dict, found)]
-    show(rows, COLUMNS, as_json=as_json, empty=_EMPTY)
+        found = pages.search(connection, chosen, cursor=cursor, limit=limit)
+    rows = [row_of(run, moment) if as_json else {**run, "now": moment} for run in found.rows]
+    show(rows, COLUMNS, as_json=as_json, empty=_EMPTY if found.next is None else "No run fits so far.")
+    say_more(found)
+
+
+def _state(name: str | None) -> str | None:
+    if name is not None and name not in STATES:
+        usage(f"--state {name!r} is none of {', '.join(STATES)}")
+    return name
+
+
+def _filter(words: list[str], state: str | None, since: str | None, given: dict[str, str | None]) -> Filter:
+    within = age(since, "--since")
+    found = parse(" ".join(words), "runs")
+    for key, value in {"state": state, **given}.items():
+        found = found if value is None else found.and_(key, value, pattern=key in _PATTERNS)
+    return found if within is None else found.and_("since", f"{within.total_seconds():f}s")
 
 
 def row_of(run: Row, moment: datetime) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -41,7 +42,9 @@ class LineHandler(logging.Handler):
 
     def _text(self, record: logging.LogRecord) -> str | None:
         try:
-            return self._render(read(record))
+            line = read(record)
+            _tell(line)
+            return self._render(line)
         except Exception as error:  # noqa: BLE001 - what cannot be rendered is told of, and the job goes on
             return self._render(_line(events.UNREADABLE, source=record.name, reason=type(error).__name__))
 
@@ -57,6 +60,16 @@ class LineHandler(logging.Handler):
             # The stream's encoding lacks a character (LANG=C); spelled out, the line still says what it said.
             stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
         stream.flush()
+
+
+# Whoever wants to see each line too; `logs.add_listener`.
+listeners: list[Callable[[Line], None]] = []
+
+
+def _tell(line: Line) -> None:
+    for listener in listeners:
+        with suppress(Exception):  # the line is written all the same, and telling of it would be another line
+            listener(line)
 
 
 def _line(event: str, **fields: object) -> Line:

@@ -37,7 +37,7 @@ class JsonRenderer:
     def __call__(self, line: Line) -> str:
         """The line without its newline; never more than one line, for JSON escapes control characters."""
         fixed = self._fixed(line)
-        shown = plain_fields({**_failure(line), **_said(line, fixed)}) | fixed
+        shown = plain_fields({**failure_of(line), **_said(line, fixed)}) | fixed
         ordered = {key: shown[key] for key in (*_ORDER, *shown) if shown.get(key) not in _ABSENT}
         # Of the control characters, JSON leaves DEL alone.
         return _encode(ordered).replace("\x7f", "\\u007f")
@@ -79,7 +79,8 @@ def _run_id(said: Mapping[str, object]) -> dict[str, object]:
     return {"run_id": said["run_id"], "id": said.get("id")} if "run_id" in said else {}
 
 
-def _failure(line: Line) -> dict[str, object]:
+def failure_of(line: Line) -> dict[str, object]:
+    """What the line's exception said, if it has one: `error_type`, `error` and `stack`."""
     if line.exception is None:
         return {}
     # Secrets are looked for before the cut, which could part one from its key.

@@ -18,9 +18,24 @@ _USERINFO = re.compile(
 )
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:gh[oprsu]_|github_pat_|glpat-|xox[abeprs]-|sk-|AKIA|eyJ)[A-Za-z0-9_.=-]{16,}"
+    r"|(?<![A-Za-z0-9])cb_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"  # a key of our own API
     r"|(?<=[Bb]earer )(?!\[redacted\])[^\s\"',;]{8,}"
 )
-_TOKEN_HINTS = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "sk-", "AKIA", "eyJ", "earer ")
+_TOKEN_HINTS = (
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xox",
+    "sk-",
+    "AKIA",
+    "eyJ",
+    "earer ",
+    "cb_",
+)
 _SHORTEST_TOKEN = 15
 # One of these is in every name that `is_secret_key` knows.
 _KEY_HINTS = (

@@ -44,6 +44,8 @@ LABEL_VALUES = {
     "source (enqueued)": ENQUEUE_SOURCES,
     "kind": RECORD_KINDS,
     "tier": ("page", "ticket"),
+    "result (notifications)": ("sent", "failed"),
+    "channel": ("mail", "telegram", "webhook", "apprise"),
 }
 
 
@@ -147,6 +149,7 @@ _EVENTS = (
         "slo result",
         "Runs that ended for good: `good` if they succeeded within their objective's time.",
     ),
+    _event("counter", "notifications_total", "channel result", "Attempts to send a notification: `sent` or `failed`."),
     _event("counter", "telemetry_dropped_total", "signal reason", "Spans, exemplars and labels that were given up."),
     _event(
         "gauge",

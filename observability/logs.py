@@ -16,16 +16,28 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Literal, TextIO, cast
 
-from observability._handler import LineHandler, Renderer
+from observability._handler import LineHandler, Renderer, listeners
 from observability._json import JsonRenderer
-from observability._line import sources
+from observability._kept import kept
+from observability._line import Line, sources
 from observability._text import TextRenderer
 from observability._version import version as find_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping
 
-__all__ = ["FORMATS", "LEVELS", "Format", "add_context", "configure", "lost_lines", "resolve_format"]
+__all__ = [
+    "FORMATS",
+    "LEVELS",
+    "Format",
+    "Line",
+    "add_context",
+    "add_listener",
+    "configure",
+    "kept",
+    "lost_lines",
+    "resolve_format",
+]
 
 Format = Literal["auto", "json", "text"]
 FORMATS: tuple[Format, ...] = ("auto", "json", "text")
@@ -80,6 +92,15 @@ def add_context(source: Callable[[], Mapping[str, object]]) -> None:
     """Ask `source` for fields at each line, in the thread that logs; what `structlog.contextvars` holds wins."""
     if source not in sources:
         sources.append(source)
+
+
+def add_listener(listener: Callable[[Line], None]) -> None:
+    """Call `listener` with each line before it is written, in the thread that logs and under the handler's lock.
+
+    It must be quick and must not log; what it raises is swallowed. `kept(line)` is the line as one may keep it.
+    """
+    if listener not in listeners:
+        listeners.append(listener)
 
 
 def resolve_format(asked: Format, stream: TextIO | None = None) -> Literal["json", "text"]:

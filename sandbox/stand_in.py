@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sandbox.faults import Fault, Faults
 
 if TYPE_CHECKING:
+    from email.message import Message
     from types import TracebackType
 
 _REQUESTS_KEPT = 1000
@@ -46,6 +47,7 @@ class StandIn(ABC):
         self.faults = Faults()
         self.requests: deque[tuple[str, int]] = deque(maxlen=_REQUESTS_KEPT)
         self.stopping = threading.Event()
+        self._asking = threading.local()
         self._server = _Server((host, port), self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
@@ -56,6 +58,20 @@ class StandIn(ABC):
         Raises:
             ApiError: What the real system would refuse.
         """
+
+    def complaint(self, error: ApiError, fault: Fault) -> object:  # noqa: ARG002 - for those who override it
+        """The document that tells of an error."""
+        return {"error": str(error)}
+
+    @property
+    def headers(self) -> Message:
+        """The headers of the request that is being answered."""
+        headers: Message = self._asking.headers
+        return headers
+
+    @headers.setter
+    def headers(self, headers: Message) -> None:
+        self._asking.headers = headers
 
     @property
     def url(self) -> str:
@@ -154,10 +170,11 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return 200, json.dumps(self._document(body, fault)).encode()
         except ApiError as error:
-            return error.status, json.dumps({"error": str(error)}).encode()
+            return error.status, json.dumps(self.server.stand_in.complaint(error, fault)).encode()
 
     def _document(self, body: bytes, fault: Fault) -> object:
         stand_in = self.server.stand_in
+        stand_in.headers = self.headers
         if self._is_control:
             return stand_in.control(self.command, self.path, body)
         if fault.status:

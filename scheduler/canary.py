@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from callboard import canary
+from callboard import canary, notifications
 from callboard.envelope import delivery_id
 from callboard.ledger import canaries
 from callboard.loops import Loop
@@ -52,7 +52,8 @@ class Canaries(Loop):
 
     def _look(self) -> Sequence[RowMapping]:
         """Note what came back; the queues that are due. Without a period all rows go: nobody waits for a canary."""
-        queues = self._broker.get_declared_queues() if self._period else set()
+        # None for the notifications' queue: whoever names a worker's queues and tells nobody has no worker for it.
+        queues = self._broker.get_declared_queues() - {notifications.QUEUE} if self._period else set()
         with self._engine.begin() as connection:
             canaries.collect(connection, canary.NAME)
             canaries.declare(connection, queues)

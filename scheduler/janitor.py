@@ -1,4 +1,4 @@
-"""The janitor: month partitions ahead of time, old months and old ticks away."""
+"""The janitor: month partitions ahead of time, and away with what is older than the settings say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from callboard.ledger import partitions, schedules, workers
+from callboard import accounts
+from callboard.ledger import partitions, retention, schedules, trends, workers
 from callboard.loops import Loop
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Janitor(Loop):
         super().__init__("janitor", _HOUR)
         self._engine = engine
         self._days = settings.retention_days
+        self._audit_days = settings.audit_retention_days
+        self._trend_days = settings.trend_retention_days
         self._leading = leading
 
     def _tick(self) -> None:
@@ -39,4 +42,19 @@ class Janitor(Loop):
             dropped = partitions.prune(connection, older_than=timedelta(days=self._days))
             ticks = schedules.prune(connection, days=self._days)
             forgotten = workers.forget(connection)
-        logger.info("ledger.tidied", made=made, dropped=dropped, ticks_deleted=ticks, workers_forgotten=forgotten)
+            minutes = trends.prune(connection, days=self._trend_days)
+            signs = accounts.prune(connection)
+        rows = {table: self._prune(table) for table in retention.TABLES}
+        rows |= {"ticks": ticks, "workers": forgotten, "trends": minutes, "sign_ins": signs}
+        logger.info("ledger.tidied", made=made, dropped=dropped, deleted={k: v for k, v in rows.items() if v})
+
+    def _prune(self, table: str) -> int:
+        """Delete batch by batch, each in a transaction of its own."""
+        days, total = self._audit_days if table == "audit" else self._days, 0
+        while not self._stop.is_set():
+            with self._engine.begin() as connection:
+                gone = retention.prune(connection, table, days=days)
+            total += gone
+            if not gone:
+                break
+        return total

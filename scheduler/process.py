@@ -20,10 +20,12 @@ from callboard.metering import Metering
 from observability import tracing
 from observability.server import MetricsServer
 from scheduler.canary import Canaries
+from scheduler.health import HealthChecks
 from scheduler.janitor import Janitor
 from scheduler.leader import Leader
 from scheduler.reaper import Reaper
 from scheduler.reconciler import Reconciler
+from scheduler.retrier import Retrier
 from scheduler.ticker import Ticker
 from scheduler.trends import Trends
 
@@ -72,6 +74,8 @@ class Scheduler(periodiq.Scheduler):
             Janitor(self._engine, settings, leading),
             Canaries(self._engine, broker, settings, leading),
             Trends(self._engine, leading),
+            HealthChecks(self._engine, broker, settings, leading),
+            Retrier(settings, leading),
         ]
 
     def _is_leading(self) -> bool:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import structlog
 from dramatiq.errors import ConnectionClosed
 
+from callboard import news
 from callboard.failures import Kind, fingerprint
 from callboard.ledger import claims, failures, runs, schedules, totals, workers
-from callboard.ledger.facts import Report, RunFacts
+from callboard.ledger.facts import Report
+from callboard.ledger.outgoing import Outgoing, facts_of_row, leave
 from callboard.loops import Loop
 from callboard.outcome import Failure
 from callboard.spec import spec_of
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, RowMapping
 
     from callboard.broker import Transport
+    from callboard.ledger.facts import RunFacts
     from callboard.metering import Metering
     from callboard.settings import Settings
 
@@ -50,6 +53,7 @@ class Reaper(Loop):
         self._engine = engine
         self._broker = broker
         self._settings = settings
+        self._outgoing = Outgoing(settings)
         self._leading = leading
         self._metering = metering
         self._silent_since: dict[UUID, float] = {}
@@ -61,12 +65,18 @@ class Reaper(Loop):
             silent = workers.silent(connection)
         dead = self._dead(silent)
         with self._engine.begin() as connection:
-            for worker in workers.declare_dead(connection, dead):
+            gone = workers.declare_dead(connection, dead)
+            for worker in gone:
                 logger.warning(
                     "worker.lost", worker_id=str(worker["id"]), host=worker["host"], worker_pid=worker["pid"]
                 )
-            for row in runs.lost(connection):
+            taken = runs.lost(connection)
+            for row in taken:
                 self._take(connection, row)
+            if gone or taken:
+                projects = {row["project_id"] or news.SYSTEM for row in taken}
+                news.tell(connection, "jobs_changed", "job_failures_changed", "issues_changed", project_ids=projects)
+        leave()
 
     def _dead(self, silent: Sequence[RowMapping]) -> set[UUID]:
         """Those of the silent workers that the broker has not heard of either; without its word, only those without."""
@@ -100,7 +110,8 @@ class Reaper(Loop):
             logger.warning("run.lost", run_id=str(row["id"]), job=row["job"], correlation_id=row["correlation_id"])
 
     def _fail(self, connection: Connection, row: RowMapping, *, recurring: bool) -> None:
-        facts, failure = _facts(row), _failure(row)
+        facts = _facts(row)
+        failure = _failure(facts)
         seconds = runs.finish(
             connection, facts, row["token"], state="failed", report=Report(), failure=failure, reason=RESTARTED
         )
@@ -109,36 +120,29 @@ class Reaper(Loop):
         if recurring:
             schedules.ended(connection, row["job"], outcome="failed", seconds=float(seconds))
         claims.release(connection, row["job"], row["scope"], row["id"])
-        issue_id = failures.record(connection, facts, row["attempt"], failure)
-        if facts.payload:
-            failures.bury(connection, facts, row["attempt"], failure, reason="worker lost", issue_id=issue_id)
+        buried = "worker lost" if facts.payload else None
+        failing = failures.Failing(facts, row["attempt"], failure, buried, seconds=float(seconds))
+        failures.record(connection, failing)
         totals.add(connection, job=row["job"], queue=row["queue"], outcome="failed", seconds=float(seconds))
         if self._metering is not None:
             self._metering.gave_up(row["job"], row["queue"], failure.error_type)
+        self._outgoing.ended(connection, facts, "failed", error=RESTARTED)
         logger.warning("run.failed_with_its_worker", run_id=str(row["id"]), job=row["job"])
 
 
 def _facts(row: RowMapping) -> RunFacts:
-    return RunFacts(
-        id=row["id"],
-        created_at=row["created_at"],
-        job=row["job"],
-        queue=row["queue"],
-        trigger=row["trigger"],
-        correlation_id=row["correlation_id"],
-        scope=row["scope"],
-        args=row["args"] or {},
-        payload=bytes(row["payload"] or b""),
-    )
+    facts = facts_of_row(row)
+    facts.payload = bytes(row["payload"] or b"")
+    return facts
 
 
-def _failure(row: RowMapping) -> Failure:
+def _failure(facts: RunFacts) -> Failure:
     return Failure(
         error_type="WorkerLost",
         error=RESTARTED,
         kind=Kind.TRANSIENT,
         retryable=True,
         label="recoverable",
-        fingerprint=fingerprint(row["job"], "WorkerLost", RESTARTED, row["scope"]),
+        fingerprint=fingerprint(facts.job, "WorkerLost", RESTARTED, facts.concern),
         traceback="",
     )

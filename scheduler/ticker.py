@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
-from callboard import DuplicateRun
+from callboard import DuplicateRun, news
 from callboard.dispatch import enqueue, insert, message_for
 from callboard.ledger import schedules
 from callboard.spec import spec_of
@@ -118,6 +118,7 @@ class Ticker:
             watermark, paused = locked
             sent = self._decide(connection, job, watermark, due, now, paused=paused)
             schedules.advance(connection, job, due.last)
+            news.tell(connection, "jobs_changed")
         if slot is not None:
             _tell(slot, due, now, fired=sent is not None)
         if sent is None:

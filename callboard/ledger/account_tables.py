@@ -29,10 +29,11 @@ teams = Table(
     "teams",
     metadata,
     Column("id", UUID, primary_key=True),
-    Column("slug", Text, nullable=False, unique=True),
+    Column("slug", Text, nullable=False),
     Column("name", Text, nullable=False),
     time("created_at", required=True),
     time("deleted_at"),
+    Index("teams_slug", "slug", unique=True, postgresql_where=text("deleted_at is null")),
 )
 
 memberships = Table(
@@ -55,7 +56,7 @@ projects = Table(
     Column("name", Text, nullable=False),
     time("created_at", required=True),
     time("deleted_at"),
-    Index("projects_slug", "team_id", "slug", unique=True),
+    Index("projects_slug", "team_id", "slug", unique=True, postgresql_where=text("deleted_at is null")),
 )
 
 api_keys = Table(
@@ -125,6 +126,7 @@ audit = Table(
     Column("agent", Text),
     Column("detail", JSONB, comment="redacted"),
     Index("audit_at", "at", "id"),
-    Index("audit_team", "team_id", "id", postgresql_where=text("team_id is not null")),
+    Index("audit_team", "team_id", "at", "id", postgresql_where=text("team_id is not null")),
+    Index("audit_who", "who", "at", "id"),
     Index("audit_resource", "resource_type", "resource_id"),
 )

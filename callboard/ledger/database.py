@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -76,11 +77,28 @@ def _comment(
     return f"{statement} /*correlation_id='{run.correlation_id}'*/", parameters
 
 
+@dataclass
+class _Process:
+    """What the engine of this process is made for."""
+
+    pool_size: int | None = None
+    application: str = "callboard"
+
+
+_process = _Process()
+
+
+def declare_process(application: str, *, pool_size: int) -> None:
+    """This process is no worker: its name in pg_stat_activity, and its connections. Before the first `get_engine`."""
+    _process.application, _process.pool_size = application, pool_size
+
+
 @lru_cache(maxsize=1)
 def get_engine() -> Engine:
     """The engine of this process, made at the first call from the settings."""
     settings = get_settings()
-    return make_engine(database_url(settings), pool_size=settings.worker_threads + 2, application="callboard")
+    pool_size = settings.worker_threads + 2 if _process.pool_size is None else _process.pool_size
+    return make_engine(database_url(settings), pool_size=pool_size, application=_process.application)
 
 
 def dispose() -> None:

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 # `since` and `ago`: seconds from the attempt's start, and from its end, to now.
 _INSERT = f"""
 insert into board.runs ({INTO}, state, delivery, attempt, token, worker_id, started_at, finished_at, counts, notes,
-    progress, reason)
+    progress, reason, trace_id, log)
 select {VALUES}, state, delivery, 1, token, %(worker_id)s, now() - make_interval(secs => since),
-       now() - make_interval(secs => ago), counts, notes, progress, reason
+       now() - make_interval(secs => ago), counts, notes, progress, reason, trace_id, log
 from json_to_recordset(%(rows)s::json) as g (
     {TOLD}, state text, delivery text, token bigint, since float8, ago float8, counts json, notes json,
-    progress jsonb, reason text)
+    progress jsonb, reason text, trace_id text, log json)
 """  # noqa: S608 - constants only
 
 _FINAL = (Completed, Cancelled)
@@ -46,7 +46,7 @@ with g as materialized (
     select * from json_to_recordset(%(rows)s::json) as g (
         id uuid, created_at timestamptz, token bigint, state text, reason text, ago float8, delay float8,
         delivery text, counts json, notes json, progress jsonb, error_kind text, error_type text, error text,
-        given_back boolean, event jsonb)
+        given_back boolean, event jsonb, trace_id text, log json)
 ), held as materialized (
     select r.id, r.created_at from board.runs r join g using (id, created_at)
     where r.state = 'running' and r.token = g.token order by r.id, r.created_at for update of r
@@ -64,6 +64,8 @@ set state = g.state, reason = g.reason, retry_at = now() + make_interval(secs =>
     error_kind = case when g.given_back then r.error_kind else g.error_kind end,
     error_type = case when g.given_back then r.error_type else g.error_type end,
     error = case when g.given_back then r.error else g.error end,
+    trace_id = case when g.given_back then r.trace_id else g.trace_id end,
+    log = case when g.given_back then r.log else g.log end,
     history = case when g.event is null then r.history else coalesce(r.history, '[]') || g.event end
 from g, held
 where held.id = r.id and held.created_at = r.created_at and g.id = r.id and g.created_at = r.created_at
@@ -91,9 +93,9 @@ def attempt_of(ending: Ending) -> Attempt:
 
 def is_light(ending: Ending) -> bool:
     """True if one row, which is not there yet, tells all of the run."""
-    if ending.started.recorded or type(ending.outcome) not in _FINAL:
+    if ending.started.recorded or type(ending.outcome) not in _FINAL or ending.report.tokens:
         return False
-    return not (ending.facts.single or ending.facts.recurring)
+    return not (ending.facts.single or ending.facts.recurring or ending.facts.notify)
 
 
 def _light_row(ending: Ending, now: float) -> dict[str, Any]:
@@ -106,6 +108,10 @@ def _light_row(ending: Ending, now: float) -> dict[str, Any]:
         row["notes"] = report.notes
     if report.progress is not None:
         row["progress"] = report.progress
+    if report.log:
+        row["log"] = report.log
+    if ending.trace is not None:
+        row["trace_id"] = ending.trace[0]
     if isinstance(outcome, Cancelled):
         row["state"], row["reason"] = "cancelled", outcome.reason
     return row
@@ -137,9 +143,11 @@ def begin(cursor: Cursor, begun: Iterable[tuple[RunFacts, Started, float]], *, w
     return {row[0] for row in cursor}
 
 
-def end(cursor: Cursor, endings: Iterable[Ending]) -> set[Attempt]:
-    """Compare and set: end the attempts whose run is running under their token. Returns which those are."""
-    now = time.monotonic()
+def end(cursor: Cursor, endings: Iterable[Ending], now: float) -> set[Attempt]:
+    """Compare and set: end the attempts whose run is running under their token. Returns which those are.
+
+    `now` is `time.monotonic()` at the moment that the ledger's clock shows in this transaction.
+    """
     cursor.execute(_END, {"rows": dumps([_end_row(ending, now) for ending in endings])})
     return {(row[0], row[1]) for row in cursor}
 
@@ -148,7 +156,8 @@ def _end_row(ending: Ending, now: float) -> dict[str, Any]:
     report = ending.report
     row: dict[str, Any] = _attempt(ending) | {"ago": now - ending.ended, "progress": report.progress}
     if not isinstance(ending.outcome, Interrupted):
-        row |= {"counts": report.counts or None, "notes": report.notes or None}
+        row |= {"counts": report.counts or None, "notes": report.notes or None, "log": report.log}
+        row["trace_id"] = None if ending.trace is None else ending.trace[0]
     return row | _change(ending)
 
 

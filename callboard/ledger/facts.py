@@ -35,20 +35,31 @@ class RunFacts:
     delivery: str = ""
     single: bool = False
     recurring: bool = False
+    interval: float = 0.0  #: seconds between two ticks of its job, if that is recurring
     durable: bool = False
     concurrency: int | None = None
     rate: tuple[int, float] | None = None
     crashes: int = 0
     project_id: str | None = None
 
+    @property
+    def concern(self) -> str:
+        """What its failures are folded by: the scope, and never beyond one project."""
+        if self.project_id is None or self.project_id == self.scope:
+            return self.scope
+        return f"{self.project_id} {self.scope}".rstrip()
+
 
 @dataclass(slots=True)
 class Report:
-    """What a run said of itself: its counts, notes and last progress."""
+    """What a run said of itself: its counts, notes, last progress, token usages and last log lines; redacted."""
 
     counts: dict[str, int] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] | None = None
+    tokens: list[dict[str, Any]] | None = None
+    log: list[dict[str, Any]] | None = None
+    quiet: bool = False  #: that it completed is no news
 
 
 @dataclass(slots=True)

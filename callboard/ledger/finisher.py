@@ -3,7 +3,8 @@
 Most batches are of light runs alone: one statement, which assumes that none of them has a row. Where one has, the
 statement fails as a whole, and the batch is written again with a look at every row.
 
-Locks are taken in this order by every transaction: runs, schedules, claims, issues, totals; within a table by key.
+Locks are taken in this order by every transaction: runs, schedules, claims, issues, token usages, totals; within a
+table by key.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING
 import structlog
 from psycopg.errors import UniqueViolation
 
-from callboard.ledger import claims, failures, schedules, totals
+from callboard.ledger import claims, failures, schedules, token_usages, totals
 from callboard.ledger import endings as many
 from callboard.ledger.endings import attempt_of
 from callboard.ledger.facts import Report
 from callboard.ledger.failures import Failing
+from callboard.ledger.outgoing import Outgoing, leave
 from callboard.ledger.wire import ERRORS, is_away, told_by
 from callboard.outcome import Failed, Interrupted, Retry
 
@@ -42,9 +44,16 @@ class Finisher:
         self._wire = wire
         self._worker_id = worker_id
         self._settings = settings
+        self._outgoing = Outgoing(settings)
 
     def finish(self, endings: Sequence[Ending]) -> list[bool]:
         """For each, whether the attempt ended its run, by this call or by an earlier one whose answer was lost."""
+        try:
+            return self._finish(endings)
+        finally:
+            leave()
+
+    def _finish(self, endings: Sequence[Ending]) -> list[bool]:
         try:
             return self._assuming_no_rows(endings)
         except UniqueViolation:
@@ -91,7 +100,7 @@ class Finisher:
         if without:
             begun = [(one.facts, one.started, now - one.ended + one.seconds) for one in without]
             many.begin(cursor, begun, worker_id=self._worker_id)
-        kept = many.end(cursor, endings)
+        kept = many.end(cursor, endings, now)
         if kept:
             self._follow_up(cursor, [ending for ending in endings if attempt_of(ending) in kept])
         lost = [ending for ending in endings if attempt_of(ending) not in kept]
@@ -118,7 +127,11 @@ class Finisher:
         failing = [one for one in map(_failing, endings) if one is not None]
         if failing:
             failures.record_many(cursor, failing)
+        spending = [one for one in endings if one.report.tokens]
+        if spending:
+            token_usages.add_many(cursor, spending)
         totals.add_many(cursor, endings, shard=self._wire.slot)
+        self._outgoing.endings(cursor, over)
 
     def _settle_claims(self, cursor: Cursor, endings: Sequence[Ending]) -> None:
         """A run that waits for its retry keeps its claim, one that is over gives it back."""
@@ -133,8 +146,11 @@ class Finisher:
 def _failing(ending: Ending) -> Failing | None:
     match ending.outcome:
         case Retry(failure, _):
-            return Failing(ending.facts, ending.started.attempt, failure)
+            reason = None
         case Failed(failure, reason):
-            return Failing(ending.facts, ending.started.attempt, failure, reason)
+            pass
         case _:
             return None
+    trace_id = None if ending.trace is None else ending.trace[0]
+    attempt, report = ending.started.attempt, ending.report
+    return Failing(ending.facts, attempt, failure, reason, trace_id, report.log, ending.seconds)

@@ -1,4 +1,4 @@
-"""Queries that show runs to people."""
+"""Single runs, for people; lists of them are `pages`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import ColumnElement, Connection, RowMapping
+    from sqlalchemy import Connection, RowMapping
 
 _RUNS = tables.runs.c
 # The payload may hold what the redacted arguments do not.
@@ -23,36 +23,6 @@ _SHOWN = [column for column in tables.runs.columns if column.name != "payload"]
 _ID = re.compile(r"[0-9a-f-]{4,36}")
 
 _BY_PREFIX = text("select id, created_at from board.runs where id between :low and :high limit 2")
-
-
-def runs(
-    connection: Connection,
-    *,
-    job: str | None = None,
-    state: str | None = None,
-    queue: str | None = None,
-    trigger: str | None = None,
-    correlation_id: str | None = None,
-    since: datetime | None = None,
-    limit: int = 50,
-) -> Sequence[RowMapping]:
-    """Runs that fit every filter given, newest first; `*` in `job` and `trigger` stands for anything."""
-    given = {"state": state, "queue": queue, "correlation_id": correlation_id}
-    where: list[ColumnElement[bool]] = [_RUNS[name] == value for name, value in given.items() if value is not None]
-    where += [
-        _like(_RUNS[name], value) for name, value in {"job": job, "trigger": trigger}.items() if value is not None
-    ]
-    if since is not None:
-        where.append(_RUNS.created_at >= since)
-    query = select(*_SHOWN).where(*where).order_by(_RUNS.created_at.desc(), _RUNS.id.desc()).limit(limit)
-    return connection.execute(query).mappings().all()
-
-
-def _like(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
-    if "*" not in pattern:
-        return column == pattern
-    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return column.like(escaped.replace("*", "%"), escape="\\")
 
 
 def run(connection: Connection, id_or_prefix: str) -> RowMapping:

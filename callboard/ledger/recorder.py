@@ -24,12 +24,15 @@ from callboard.ledger import endings as many
 from callboard.ledger import failures, runs
 from callboard.ledger.facts import Ending, Refused
 from callboard.ledger.finisher import Finisher
+from callboard.ledger.outgoing import Outgoing, leave
 from callboard.ledger.starter import Starter, over
 from callboard.ledger.tokens import NEXT, Tokens
 from callboard.ledger.wire import ERRORS, Wire, is_away, told_by
+from callboard.news import Gathered
+from callboard.outcome import Failed, Retry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from sqlalchemy import Engine
@@ -49,6 +52,9 @@ class Recorder:
 
     Every method raises one of `callboard.ledger.database.AWAY` when the ledger does not answer. Nothing is lost then:
     call it again.
+
+    Attributes:
+        news: What was written and no screen was told of yet.
     """
 
     def __init__(self, engine: Engine, worker_id: UUID, settings: Settings) -> None:
@@ -58,6 +64,8 @@ class Recorder:
         self._tokens = Tokens(self._draw)
         self._starter = Starter(engine, worker_id, settings)
         self._finisher = Finisher(self._wire, worker_id, settings)
+        self._outgoing = Outgoing(settings)
+        self.news = Gathered()
 
     def close(self) -> None:
         """Give the recorder's own connection up; a later call makes a new one."""
@@ -74,12 +82,17 @@ class Recorder:
 
     def start(self, facts: RunFacts) -> Started | Refused:
         """Begin an attempt of the run that the message tells of."""
-        return self._starter.start([facts])[0]
+        return self._start([facts])[0]
+
+    def _start(self, facts: Sequence[RunFacts]) -> list[Started | Refused]:
+        answers = self._starter.start(facts)
+        self.news.add("jobs_changed", {one.project_id for one in facts})
+        return answers
 
     def start_many(self, facts: Sequence[RunFacts]) -> list[Started | Refused]:
         """Begin an attempt of each run, in one transaction; one that cannot be written is to come again later."""
         try:
-            return self._starter.start(facts)
+            return self._start(facts)
         except ERRORS as error:
             if is_away(error):
                 raise
@@ -102,6 +115,7 @@ class Recorder:
         """
         with self._wire.cursor() as cursor:
             written = many.begin(cursor, begun, worker_id=self._worker_id)
+        self.news.add("jobs_changed", {facts.project_id for facts, *_ in begun})
         for facts, started, _ in begun:
             started.recorded = started.recorded or facts.id in written
         return [facts.id in written for facts, _, _ in begun]
@@ -128,17 +142,33 @@ class Recorder:
             For each, False when the attempt had lost its run: nothing was changed but, if it had no row of its own, the
             run's history, which then says that it ran twice.
         """
-        return self._finisher.finish(endings)
+        kept = self._finisher.finish(endings)
+        self.news.add("jobs_changed", {one.facts.project_id for one in endings})
+        failed = {one.facts.project_id for one in endings if isinstance(one.outcome, Failed | Retry)}
+        if failed:
+            self._note_failures(failed)
+        return kept
+
+    def _note_failures(self, projects: Iterable[str | None]) -> None:
+        self.news.add("job_failures_changed", projects)
+        self.news.add("issues_changed", projects)
 
     def bury(self, facts: RunFacts, failure: Failure, *, reason: str, attempt: int) -> bool:
         """Give up on a run that must not start: failed, with its failure, issue and dead letter."""
+        try:
+            return self._bury(facts, failure, reason=reason, attempt=attempt)
+        finally:
+            leave()
+
+    def _bury(self, facts: RunFacts, failure: Failure, *, reason: str, attempt: int) -> bool:
         with self._engine.begin() as connection:
             runs.insert_pending(connection, facts)
             if not runs.end_pending(
                 connection, facts.id, facts.created_at, state="failed", reason=reason, failure=failure
             ):
                 return False
-            over(connection, facts, "failed")
-            issue_id = failures.record(connection, facts, attempt, failure)
-            failures.bury(connection, facts, attempt, failure, reason=reason, issue_id=issue_id)
-            return True
+            over(connection, facts, "failed", self._outgoing)
+            failures.record(connection, failures.Failing(facts, attempt, failure, reason))
+        self.news.add("jobs_changed", (facts.project_id,))
+        self._note_failures((facts.project_id,))
+        return True

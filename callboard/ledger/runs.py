@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import text
 
 from callboard.ledger.facts import RunFacts, dumps, readable
+from callboard.ledger.rows import INTO, TOLD, VALUES, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +30,14 @@ cast(:args as jsonb), :payload, :delivery, :scheduled_for, :missed, :eligible_at
 
 _INSERT_PENDING = text(f"""
 insert into board.runs ({_COLUMNS}) values ({_VALUES}) on conflict (id, created_at) do nothing
+""")  # noqa: S608 - constants only
+
+# As in `endings`: one JSON parameter, which takes a third of the time of as many statements.
+_INSERT_MANY_PENDING = text(f"""
+insert into board.runs ({INTO}, state, payload, delivery)
+select {VALUES}, 'pending', decode(payload, 'base64'), delivery
+from json_to_recordset(cast(:rows as json)) as g ({TOLD}, payload text, delivery text)
+order by id on conflict (id, created_at) do nothing
 """)  # noqa: S608 - constants only
 
 _LOOK = text("""
@@ -78,7 +88,8 @@ set cancel_requested_at = coalesce(cancel_requested_at, now()),
     payload = case state when 'pending' then null else payload end,
     reason = case state when 'pending' then 'cancelled before it started' else reason end
 where id = :id and state in ('pending', 'running')
-returning id, created_at, job, scope, state
+returning id, created_at, job, queue, scope, state, trigger, correlation_id, args, notify, project_id,
+    (select s.interval_seconds from board.schedules s where s.job = runs.job) as interval_seconds
 """)
 
 _CANCELLED_AMONG = text("select id from board.runs where id = any(:ids) and cancel_requested_at is not null")
@@ -144,8 +155,8 @@ from taken where r.id = taken.id and r.created_at = taken.created_at
 
 _LOST_RUNS = text("""
 select r.id, r.created_at, r.job, r.queue, r.scope, r.token, r.attempt, r.payload, r.args, r.correlation_id, r.trigger,
-       w.broker_id = '' as inline
-from board.runs r left join board.workers w on w.id = r.worker_id
+       r.project_id, r.notify, s.interval_seconds, w.broker_id = '' as inline
+from board.runs r left join board.workers w on w.id = r.worker_id left join board.schedules s on s.job = r.job
 where r.state = 'running'
   and (w.state in ('dead', 'stopped') or
        (w.id is null and r.started_at < now() - interval '15 s'))
@@ -293,7 +304,12 @@ def mark_enqueued(connection: Connection, run_id: UUID, created_at: datetime) ->
 def insert_many_pending(connection: Connection, many: Sequence[RunFacts]) -> None:
     """Write the rows of runs that are about to be enqueued; those that are there already stay as they are."""
     if many:
-        connection.execute(_INSERT_PENDING, [_parameters(facts, "pending") for facts in many])
+        connection.execute(_INSERT_MANY_PENDING, {"rows": dumps([_pending_row(facts) for facts in many])})
+
+
+def _pending_row(facts: RunFacts) -> dict[str, Any]:
+    row = told(facts) | {"delivery": facts.delivery or None}
+    return row | {"payload": b64encode(facts.payload).decode()} if facts.durable else row
 
 
 def unsent(connection: Connection, keys: Iterable[Key]) -> set[UUID]:

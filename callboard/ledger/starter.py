@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from callboard.ledger import claims, limits, runs, schedules, starts
 from callboard.ledger.facts import Refused, Started, dumps
+from callboard.ledger.outgoing import Outgoing, leave
 from callboard.ledger.rows import event
 
 if TYPE_CHECKING:
@@ -29,9 +30,16 @@ class Starter:
         self._engine = engine
         self._worker_id = worker_id
         self._settings = settings
+        self._outgoing = Outgoing(settings)
 
     def start(self, facts: Sequence[RunFacts]) -> list[Started | Refused]:
         """Begin an attempt of each run, all or, if it raises, none."""
+        try:
+            return self._start(facts)
+        finally:
+            leave()
+
+    def _start(self, facts: Sequence[RunFacts]) -> list[Started | Refused]:
         plain = _plain(facts)
         answers: dict[int, Started | Refused] = {}
         with self._engine.begin() as connection:
@@ -93,19 +101,23 @@ class Starter:
             return self._try(connection, [facts]).get(facts.id) or self._refuse(connection, facts)
         if place.cancelled:
             runs.end_pending(connection, facts.id, facts.created_at, state="cancelled", reason="cancelled")
-            over(connection, facts, "cancelled")
+            over(connection, facts, "cancelled", self._outgoing)
             return Refused("ended", detail="cancelled")
         if place.crashes >= self._settings.max_crashes:
             return Refused("poison", detail=str(place.crashes))
         return Refused("early", delay=max(place.early, 0.1)) if place.early > 0 else Refused("ended")
 
 
-def over(connection: Connection, facts: RunFacts, outcome: str) -> None:
-    """Tell the schedule and give the claim back of a run that ended without running; in the ticker's order."""
+def over(connection: Connection, facts: RunFacts, outcome: str, outgoing: Outgoing) -> None:
+    """Tell the schedule and whom it concerns, and give the claim back, of a run that ended without running.
+
+    In the ticker's order. Whoever calls `leave` after the commit sends what is to be told.
+    """
     if facts.recurring:
         schedules.ended(connection, facts.job, outcome=outcome, seconds=0.0)
     if facts.single:
         claims.release(connection, facts.job, facts.scope, facts.id)
+    outgoing.ended(connection, facts, outcome)
 
 
 def _plain(facts: Sequence[RunFacts]) -> dict[int, RunFacts]:

@@ -78,6 +78,14 @@ runs = Table(
     Index("runs_open", "state", "job", postgresql_where=text("state in ('pending', 'running')")),
     Index("runs_parent", "parent_id", postgresql_where=text("parent_id is not null")),
     Index("runs_ended_badly", "created_at", "id", postgresql_where=text("state in ('failed', 'cancelled')")),
+    Index("runs_job_ended_badly", "job", "created_at", "id", postgresql_where=text("state in ('failed', 'cancelled')")),
+    Index("runs_with_error", "created_at", "id", postgresql_where=text("error_kind is not null")),
+    Index(
+        "runs_by_hand",
+        "created_at",
+        "id",
+        postgresql_where=text("trigger not in ('send', 'schedule') and left(trigger, 4) <> 'job:'"),
+    ),
     Index("runs_project", "project_id", "created_at", "id", postgresql_where=text("project_id is not null")),
     # A run that nobody caused has its own id in its correlation id, and is found by that.
     Index("runs_correlation", "correlation_id", postgresql_where=text("correlation_id <> ('job-' || id::text)")),
@@ -200,6 +208,7 @@ failures = Table(
     Index("failures_occurred_at", "occurred_at"),
     Index("failures_job", "job", "id"),
     Index("failures_issue", "issue_id", "id"),
+    Index("failures_project", "project_id", "id", postgresql_where=text("project_id is not null")),
 )
 
 dead_letters = Table(
@@ -232,6 +241,7 @@ dead_letters = Table(
     Index("dead_letters_run", "run_id"),
     Index("dead_letters_job", "job", "id"),
     Index("dead_letters_issue", "issue_id", "id"),
+    Index("dead_letters_project", "project_id", "id", postgresql_where=text("project_id is not null")),
     Index("dead_letters_replay", "replay_run_id", postgresql_where=text("replay_run_id is not null")),
 )
 
@@ -254,8 +264,9 @@ notifications = Table(
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=True),
     Column("run_id", UUID, nullable=False, comment="the run that it tells of"),
-    Column("event", Text, nullable=False, comment="completed, failed or cancelled"),
-    Column("channel", Text, nullable=False, comment="mail, telegram or webhook"),
+    Column("job", Text, nullable=False, comment="its job"),
+    Column("event", Text, nullable=False, comment="completed, failed, cancelled, or channel_disabled:<name>"),
+    Column("channel", Text, nullable=False, comment="mail, telegram, webhook or apprise"),
     Column("target", Text, nullable=False, comment="an address, or a target's name in the settings; no secret"),
     Column("state", Text, nullable=False, server_default="pending"),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -266,6 +277,16 @@ notifications = Table(
     # One address, one message: however often it is asked for, and whoever asks.
     Index("notifications_once", "run_id", "event", "channel", "target", unique=True),
     Index("notifications_created_at", "created_at"),
+    Index("notifications_job", "job", "created_at"),
+)
+
+disabled_channels = Table(
+    "disabled_channels",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False, comment="of its URL: another one makes it a new channel"),
+    time("disabled_at", required=True),
+    Column("why", Text, nullable=False),
 )
 
 trends = Table(

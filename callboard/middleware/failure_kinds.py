@@ -28,4 +28,4 @@ class FailureKinds(Middleware):
         """Classify the exception."""
         execution = execution_of(message)
         if execution is not None and exception is not None:
-            execution.failure = Failure.of(exception, job=execution.spec.name, scope=execution.facts.scope)
+            execution.failure = Failure.of(exception, job=execution.spec.name, scope=execution.facts.concern)

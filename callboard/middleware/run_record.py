@@ -234,7 +234,7 @@ class RunRecord(Middleware):
             return Resend(answer.delay) if answer.delay else GiveBack()
         if answer.reason == "poison":
             error = PoisonMessage(f"started {answer.detail} times without an end; its worker died each time")
-            failure = Failure.of(error, job=facts.job, scope=facts.scope, kind=Kind.POISON)
+            failure = Failure.of(error, job=facts.job, scope=facts.concern, kind=Kind.POISON)
             self._bury(facts, failure, "poison", int(answer.detail))
         finished(facts, answer, retries=message.options.get("retries", 0))
         if self.metering is not None:
@@ -261,7 +261,7 @@ class RunRecord(Middleware):
             facts=execution.facts,
             started=execution.started,
             outcome=execution.outcome or Completed(),
-            report=Report(run.counts, run.notes, run.latest_progress),
+            report=Report(run.counts, run.notes, run.latest_progress, run.token_usages, run.log_lines, run.is_quiet),
             delivery=delivery_id(message._message),  # noqa: SLF001 - the proxied message
             seconds=now - execution.began,
             ended=now,
@@ -341,4 +341,4 @@ def _skipped(execution: Execution, *, failed: bool) -> Outcome:
     if not failed:
         return Cancelled("skipped by a middleware")
     error = MessageExpired("the message is older than its max_age")
-    return Failed(Failure.of(error, job=execution.spec.name, scope=execution.facts.scope), "expired")
+    return Failed(Failure.of(error, job=execution.spec.name, scope=execution.facts.concern), "expired")

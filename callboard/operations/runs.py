@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import select
 
 from callboard import cancel as cancelling
 from callboard import dispatch
+from callboard.errors import NotFound
 from callboard.job import get_job
+from callboard.ledger import outgoing, tables
 from callboard.ledger.database import transaction
 from callboard.operations._audit import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy import Connection
 
+    from callboard.filters import Filter
     from callboard.ledger.facts import RunFacts
     from callboard.operations._audit import Who
+
+
+_RUNS = tables.runs.c
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTally:
+    """How many runs had not started and are over now, and how many run and were asked to stop."""
+
+    cancelled: int
+    requested: int
+    has_more: bool
 
 
 def trigger(
@@ -62,4 +81,26 @@ def cancel(run_id: UUID, *, who: Who, why: str = "") -> Literal["cancelled", "re
     with transaction() as connection:
         answer = cancelling.within(connection, run_id, by=who.name)
         audit(connection, who, "run.cancel", ("run", run_id), why=why, detail={"answer": answer})
+    outgoing.leave()
     return answer
+
+
+def cancel_many(chosen: Filter, *, who: Who, why: str = "", limit: int = 1000) -> CancelTally:
+    """Cancel the pending and running runs that a filter matches, oldest first, `limit` at most.
+
+    One transaction for each: a worker never waits for the whole, and what was cancelled stays so if the rest fails.
+    """
+    told = {"cancelled": 0, "requested": 0}
+    found = _cancellable(chosen, limit + 1)
+    for run_id in found[:limit]:
+        with suppress(NotFound):  # it has ended meanwhile
+            told[cancel(run_id, who=who, why=why)] += 1
+    return CancelTally(**told, has_more=len(found) > limit)
+
+
+def _cancellable(chosen: Filter, limit: int) -> Sequence[UUID]:
+    """Who was asked to stop already is not asked again, so that asking anew reaches the rest."""
+    open_ones = _RUNS.state.in_(("pending", "running")) & _RUNS.cancel_requested_at.is_(None)
+    query = select(_RUNS.id).where(open_ones, *chosen.where()).order_by(_RUNS.created_at, _RUNS.id).limit(limit)
+    with transaction() as connection:
+        return connection.execute(query).scalars().all()

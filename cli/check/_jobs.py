@@ -12,6 +12,7 @@ from callboard.errors import DeclarationError
 from callboard.job import all_jobs
 from callboard.ledger import schedules, workers
 from callboard.ledger.database import transaction
+from callboard.ledger.outgoing import QUEUE
 from callboard.loading import load_module
 from cli.check._finding import error, ok, warning
 
@@ -68,21 +69,21 @@ def queues(settings: Settings) -> Iterator[Finding]:
     """Queues that nobody works on, by the workers that live, or by the settings while none does."""
     declared = {job.spec.queue for job in all_jobs().values()}
     for queue in settings.queues:
-        if queue not in declared:
+        if queue not in declared | {QUEUE}:
             close = difflib.get_close_matches(queue, declared, 1)
             mend = f"did you mean {close[0]}?" if close else f"queues are {', '.join(sorted(declared)) or 'none'}."
             yield error(_NAME, f"CALLBOARD_QUEUES names the queue {queue!r}, which no job declares", mend)
-    consumed = _consumed() or set(settings.queues or declared)
-    for queue in sorted(declared - consumed):
+    working = consumed() or set(settings.queues or declared)
+    for queue in sorted(declared - working):
         jobs = ", ".join(name for name, job in all_jobs().items() if job.spec.queue == queue)
         mend = f"start a worker for it: callboard worker --queue {queue}; or leave CALLBOARD_QUEUES empty."
         yield warning(_NAME, f"nobody works on the queue {queue!r} ({jobs})", mend)
-    if declared <= consumed:
+    if declared <= working:
         yield ok(_NAME, f"every queue is worked on: {', '.join(sorted(declared))}")
     yield from _paused()
 
 
-def _consumed() -> set[str]:
+def consumed() -> set[str]:
     """Queues of the workers that live; empty when none does, or when the ledger cannot say."""
     try:
         with transaction() as connection:

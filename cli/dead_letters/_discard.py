@@ -4,28 +4,31 @@ import typer
 
 from callboard.errors import ReplayRefused
 from callboard.exits import Exit
-from callboard.replay import discard as discard_one
-from cli._options import operator
+from callboard.ledger.dead_letters import Choice
+from callboard.operations import letters
+from cli._options import who
 from cli._output import say
+from cli.dead_letters._plan import print_plan
 from cli.dead_letters._select import (
+    ById,
     DryRun,
     ErrorFilter,
     Every,
-    Ids,
     JobFilter,
     KindFilter,
     NewerThan,
     OlderThan,
+    Why,
+    Words,
     Yes,
     chosen,
     confirm,
-    found,
-    named,
+    require,
 )
 
 
 def discard(  # noqa: PLR0913 - the command's options
-    ids: Ids = None,
+    words: Words = None,
     *,
     job: JobFilter = None,
     error: ErrorFilter = None,
@@ -33,28 +36,35 @@ def discard(  # noqa: PLR0913 - the command's options
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     everything: Every = False,
+    why: Why = "",
     dry_run: DryRun = False,
     yes: Yes = False,
 ) -> None:
     """Give dead letters up for good; their rows stay, to be looked at."""
-    letters = found(
-        chosen(
-            ids, everything=everything, job=job, error=error, kind=kind, older_than=older_than, newer_than=newer_than
-        )
+    which = chosen(
+        words, everything=everything, job=job, error=error, kind=kind, older_than=older_than, newer_than=newer_than
     )
+    plan = letters.plan(which)
+    count = require(which, plan.count)
     if dry_run:
-        say(f"Would discard {named(letters)}")
+        print_plan("discard", which, plan)
         return
-    confirm("discard", letters, yes=yes)
-    refused = [letter for letter in letters if not _discarded(letter)]
-    say(f"{len(letters) - len(refused)} discarded, {len(refused)} refused.")
+    confirm("discard", which, count, yes=yes)
+    discarded, refused = _by_id(which, why) if isinstance(which, ById) else _all(which, why)
+    say(f"{discarded:,} discarded, {refused:,} refused.")
     raise typer.Exit(Exit.FAILED if refused else Exit.OK)
 
 
-def _discarded(letter: int) -> bool:
-    try:
-        discard_one(letter, by=operator())
-    except ReplayRefused as error:
-        say(str(error), stderr=True)
-        return False
-    return True
+def _all(which: Choice, why: str) -> tuple[int, int]:
+    return letters.discard_many(which, who=who(), why=why), 0
+
+
+def _by_id(which: ById, why: str) -> tuple[int, int]:
+    refused = 0
+    for letter_id in which.ids:
+        try:
+            letters.discard(letter_id, who=who(), why=why)
+        except ReplayRefused as error:
+            say(str(error), stderr=True)
+            refused += 1
+    return len(which.ids) - refused, refused

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
+from callboard.filters import Filter, parse
 from callboard.ledger import dead_letters
 from callboard.ledger.database import transaction
 from cli import _times
 from cli._options import AsJson, Limit, usage
 from cli._output import Column, pick, show, state
-from cli.dead_letters._select import ErrorFilter, JobFilter, KindFilter, NewerThan, OlderThan, filter_of
+from cli.dead_letters._select import ErrorFilter, FilterWords, JobFilter, KindFilter, NewerThan, OlderThan, filter_of
 
 _STATES = ("open", "replayed", "discarded", "all")
 KEYS = (
@@ -30,7 +31,10 @@ KEYS = (
     "state",
     "settled_at",
     "settled_by",
+    "settled_why",
     "replay_run_id",
+    "replay_args",
+    "project_id",
 )
 _COLUMNS = (
     Column("id", lambda letter: str(letter["id"]), justify="right", keep=True),
@@ -43,34 +47,32 @@ _COLUMNS = (
 )
 
 
-def list_letters(
+def list_letters(  # noqa: PLR0913 - the command's options
+    words: FilterWords = None,
     *,
     job: JobFilter = None,
     error: ErrorFilter = None,
     kind: KindFilter = None,
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
-    state_: Annotated[str, typer.Option("--state", metavar="STATE", help=f"One of {', '.join(_STATES)}.")] = "open",
+    state_: Annotated[
+        str | None, typer.Option("--state", metavar="STATE", help=f"One of {', '.join(_STATES)}; else open.")
+    ] = None,
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, newest first."""
-    if state_ not in _STATES:
+    if state_ not in (None, *_STATES):
         usage(f"--state {state_!r} is none of {', '.join(_STATES)}")
-    wanted = filter_of(
-        job=job,
-        error=error,
-        kind=kind,
-        older_than=older_than,
-        newer_than=newer_than,
-        state=None if state_ == "all" else state_,
-    )
+    wanted = filter_of(words, job=job, error=error, kind=kind, older_than=older_than, newer_than=newer_than)
+    if state_ is not None:
+        wanted = parse(f"{wanted.text} state:{'*' if state_ == 'all' else state_}", "dead_letters")
     moment = _times.now()
     with transaction() as connection:
         letters = dead_letters.listing(connection, wanted, limit=limit)
     rows = [pick(letter, KEYS) if as_json else {**letter, "now": moment} for letter in letters]
-    show(rows, _COLUMNS, as_json=as_json, empty=_empty(state_))
+    show(rows, _COLUMNS, as_json=as_json, empty=_empty(wanted))
 
 
-def _empty(wanted: str) -> str:
-    return "No dead letter is open: nothing to repair." if wanted == "open" else "No dead letter fits."
+def _empty(wanted: Filter) -> str:
+    return "No dead letter fits." if wanted.words else "No dead letter is open: nothing to repair."

@@ -5,36 +5,36 @@ from typing import Annotated
 
 import typer
 
-from callboard.exits import Exit
-from callboard.ledger.dead_letters import Filter
+from callboard.arguments import parse_arguments
+from callboard.ledger import dead_letters
+from callboard.ledger.database import transaction
 from callboard.loading import load_actors
-from callboard.replay import ReplayEvent, replay_many
-from callboard.replay import replay as replay_one
+from callboard.operations import letters
 from callboard.settings import get_settings
 from cli._ids import short
-from cli._options import AsJson, operator
+from cli._options import Args, AsJson, usage, who
 from cli._output import print_json, say
+from cli.dead_letters._bulk import Bulk
+from cli.dead_letters._plan import print_plan
 from cli.dead_letters._select import (
     DryRun,
     ErrorFilter,
     Every,
-    Ids,
     JobFilter,
     KindFilter,
     NewerThan,
     OlderThan,
+    Why,
+    Words,
     Yes,
     chosen,
     confirm,
-    found,
-    named,
+    require,
 )
-
-_BAD = ("refused", "canary_failed")
 
 
 def replay(  # noqa: PLR0913 - the command's options
-    ids: Ids = None,
+    words: Words = None,
     *,
     job: JobFilter = None,
     error: ErrorFilter = None,
@@ -42,61 +42,42 @@ def replay(  # noqa: PLR0913 - the command's options
     older_than: OlderThan = None,
     newer_than: NewerThan = None,
     everything: Every = False,
+    why: Why = "",
+    arg: Args = None,
     rate: Annotated[float | None, typer.Option(metavar="N", help="At most so many a second.", min=0.001)] = None,
     canary: Annotated[bool, typer.Option("--canary", help="One first; the rest only if its run completes.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on when a replay fails as its letter did; else it stops there.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="At most so many, oldest first.", min=1)] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Run dead letters again, each at most once, as new runs with the same payload."""
     which = chosen(
-        ids, everything=everything, job=job, error=error, kind=kind, older_than=older_than, newer_than=newer_than
+        words, everything=everything, job=job, error=error, kind=kind, older_than=older_than, newer_than=newer_than
     )
-    letters = found(which)
-    if dry_run:
-        say(f"Would replay {named(letters)}")
-        return
-    confirm("replay", letters, yes=yes)
     load_actors(get_settings())
-    if len(letters) == 1 and not canary and not as_json:
-        facts = replay_one(letters[0], by=operator())
-        say(f"Letter {letters[0]} runs again: callboard run show {short(facts.id)}")
+    plan = letters.plan(which)
+    count = require(which, plan.count)
+    if dry_run:
+        print_json(asdict(plan)) if as_json else print_plan("replay", which, plan)
+        return
+    if arg and count > 1:
+        usage(f"--arg changes the arguments of one letter, and {count:,} are chosen: replay them one by one")
+    confirm("replay", which, count if limit is None else min(count, limit), yes=yes)
+    if arg or (count == 1 and not canary and not as_json):
+        with transaction() as connection:
+            (letter_id,) = dead_letters.ids(connection, which, limit=1)
+        _one(letter_id, arg, why, as_json=as_json)
     else:
-        _bulk(which, letters, rate=rate, canary=canary, as_json=as_json)
+        Bulk(which, count, why, rate, canary, keep_going, limit).run(as_json=as_json)
 
 
-def _bulk(which: Filter, letters: list[int], *, rate: float | None, canary: bool, as_json: bool) -> None:
-    events: list[ReplayEvent] = []
-    try:
-        for event in replay_many(which, by=operator(), rate=rate, canary=canary):
-            events.append(event)
-            if not as_json:
-                say(_line(event), stderr=event.result in _BAD)
-    except KeyboardInterrupt:
-        say(f"Stopped after {_tried(events)} of {len(letters)}; the same command goes on with the rest.", stderr=True)
-        raise
-    bad = [event for event in events if event.result in _BAD]
+def _one(letter_id: int, arg: list[str] | None, why: str, *, as_json: bool) -> None:
+    facts = letters.replay(letter_id, who=who(), why=why, args=parse_arguments(arg or ()) or None)
     if as_json:
-        print_json([asdict(event) for event in events])
+        print_json([asdict(letters.ReplayEvent(letter_id, "replayed", str(facts.id), facts.id))])
     else:
-        replayed = sum(event.result == "replayed" for event in events)
-        left = len(letters) - _tried(events)
-        say(f"{replayed} replayed, {len(bad)} refused or failed, {left} left as they were.")
-    raise typer.Exit(Exit.FAILED if bad else Exit.OK)
-
-
-def _tried(events: list[ReplayEvent]) -> int:
-    """How many letters were dealt with; a canary's verdict is a second event of the same letter."""
-    return sum(not event.result.startswith("canary") for event in events)
-
-
-def _line(event: ReplayEvent) -> str:
-    match event.result:
-        case "replayed":
-            return f"letter {event.letter_id}  run {event.detail}"
-        case "canary_ok":
-            return f"letter {event.letter_id}  its run completed: now the rest"
-        case "canary_failed":
-            return f"letter {event.letter_id}  the first run did not complete, the rest is left: {event.detail}"
-        case _:
-            return f"letter {event.letter_id}  refused: {event.detail}"
+        say(f"Letter {letter_id} runs again: callboard run show {short(facts.id)}")

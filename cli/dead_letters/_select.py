@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from callboard.errors import NotFound
-from callboard.ledger import dead_letters
+from callboard.filters import parse
+from callboard.ledger import dead_letters, tables
 from callboard.ledger.database import transaction
 from cli._options import age, usage
 
 if TYPE_CHECKING:
-    from callboard.ledger.dead_letters import Filter
+    from datetime import datetime
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of letters; or choose by the options.")]
+    from sqlalchemy import ColumnElement
+
+    from callboard.filters import Filter
+    from callboard.ledger.dead_letters import Choice
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID... | FILTER...", help="Ids of letters; or a filter, e.g. issue:12 'job:sync_*'."),
+]
+FilterWords = Annotated[
+    list[str] | None, typer.Argument(metavar="FILTER...", help="A filter, e.g. issue:12 'job:sync_*' age:>2h.")
+]
 JobFilter = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only letters of this job.")]
 ErrorFilter = Annotated[
     str | None, typer.Option("--error", metavar="TEXT", help="Only letters whose error holds this text.")
@@ -27,6 +40,7 @@ KindFilter = Annotated[
 OlderThan = Annotated[str | None, typer.Option("--older-than", metavar="AGE", help="Only older ones, e.g. 2h or 3d.")]
 NewerThan = Annotated[str | None, typer.Option("--newer-than", metavar="AGE", help="Only newer ones, e.g. 2h or 3d.")]
 Every = Annotated[bool, typer.Option("--all", help="All open letters.")]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason; kept with the letter and in the audit.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before doing it to more than one.")]
 
@@ -34,32 +48,88 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before doing 
 _NAMED = 10
 
 
-def filter_of(**given: Any) -> Filter:  # noqa: ANN401 - the options by name, as Typer read them
-    """The filter that the options job, error, kind, older_than, newer_than and state say."""
-    given["older_than"] = age(given.get("older_than"), "--older-than")
-    given["newer_than"] = age(given.get("newer_than"), "--newer-than")
-    return dead_letters.Filter(**given)
+@dataclass(frozen=True)
+class ById:
+    """Letters named one by one, whatever became of them."""
+
+    ids: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """As a filter would say it."""
+        return f"id:{','.join(map(str, self.ids))} state:*"
+
+    def where(self, now: ColumnElement[datetime] | None = None) -> list[ColumnElement[bool]]:  # noqa: ARG002 - no age
+        """The condition, for a query on `tables.dead_letters`."""
+        return [tables.dead_letters.c.id.in_(self.ids)]
 
 
-def chosen(words: list[str] | None, *, everything: bool, **given: Any) -> Filter:  # noqa: ANN401 - the options by name
+def filter_of(
+    words: list[str] | None = None,
+    *,
+    job: str | None = None,
+    error: str | None = None,
+    kind: str | None = None,
+    older_than: str | None = None,
+    newer_than: str | None = None,
+) -> Filter:
+    """The filter that words and options say together.
+
+    Raises:
+        FilterError: A word cannot be read.
+        typer.BadParameter: An age cannot.
+    """
+    found = parse(" ".join(words or ()), "dead_letters")
+    for key, op, value in (
+        ("job", "", job),
+        ("error", "", error),
+        ("kind", "", kind),
+        ("age", ">", _age(older_than, "--older-than")),
+        ("age", "<", _age(newer_than, "--newer-than")),
+    ):
+        if value is not None:
+            found = found.and_(key, value, op=op)
+    return found
+
+
+def _age(word: str | None, option: str) -> str | None:
+    age(word, option)
+    return None if word is None else "".join(word.split())
+
+
+def chosen(words: list[str] | None, *, everything: bool, **given: str | None) -> Choice:
     """The letters that a command shall change; never all of them by accident.
 
     Letters named by id are meant whatever became of them, so that one already settled is refused with its story.
 
     Raises:
         typer.BadParameter: Nothing was chosen, or ids and a filter at once.
+        FilterError: The filter cannot be read.
         NotFound: A letter of that id does not exist.
     """
-    filtered = any(value is not None for value in given.values())
-    ids = [number(word) for word in words or ()]
-    if bool(ids) + (filtered or everything) != 1:
-        usage("choose letters by their ids, or by --job, --error, --kind, --older-than, --newer-than, or by --all")
+    ids = [int(word) for word in words or () if word.isdecimal()]
+    filtered = len(ids) < len(words or ()) or any(value is not None for value in given.values())
+    if bool(ids) + filtered + everything != 1:
+        usage(
+            "choose letters by their ids, or by a filter (issue:12, --job, --error, --kind, --older-than, "
+            "--newer-than), or by --all"
+        )
     if not ids:
-        return filter_of(**given)
+        return _without_text(filter_of(words, **given))
     with transaction() as connection:
         for letter_id in ids:
             dead_letters.get(connection, letter_id)
-    return dead_letters.Filter(ids=tuple(ids), state=None)
+    return ById(tuple(dict.fromkeys(ids)))
+
+
+def _without_text(found: Filter) -> Filter:
+    """The filter: a word without a key is more likely a slip than text to look for, where letters are changed by it."""
+    for term in found.terms:
+        if term.key == "text":
+            usage(
+                f"{term.value!r} is no id and no word such as issue:12; errors are searched with 'error:{term.value}'"
+            )
+    return found
 
 
 def number(word: str) -> int:
@@ -73,34 +143,38 @@ def number(word: str) -> int:
     return int(word)
 
 
-def found(which: Filter) -> list[int]:
-    """The ids of the letters that fit, oldest first.
+def require(which: Choice, count: int) -> int:
+    """The number of letters that are meant, which is not 0.
 
     Raises:
-        NotFound: None does.
+        NotFound: No open letter fits.
     """
-    with transaction() as connection:
-        ids = dead_letters.ids(connection, which)
-    if not ids:
+    meant = len(which.ids) if isinstance(which, ById) else count
+    if meant == 0:
         raise NotFound("No open dead letter fits: `callboard dead-letters list` shows those there are.")
-    return ids
+    return meant
 
 
-def named(ids: list[int]) -> str:
+def named(which: Choice, count: int) -> str:
     """`3 letters: 4, 7, 9`."""
-    shown = ", ".join(map(str, ids[:_NAMED])) + (", ..." if len(ids) > _NAMED else "")
-    return f"{len(ids)} letter{'s' if len(ids) > 1 else ''}: {shown}"
+    if isinstance(which, ById):
+        first = list(which.ids)[: _NAMED + 1]
+    else:
+        with transaction() as connection:
+            first = dead_letters.ids(connection, which, limit=_NAMED + 1)
+    shown = ", ".join(map(str, first[:_NAMED])) + (", ..." if len(first) > _NAMED else "")
+    return f"{count:,} letter{'s' if count > 1 else ''}: {shown}"
 
 
-def confirm(verb: str, ids: list[int], *, yes: bool) -> None:
+def confirm(verb: str, which: Choice, count: int, *, yes: bool) -> None:
     """Ask before more than one letter is changed.
 
     Raises:
         typer.BadParameter: There is nobody to ask, and no --yes.
         typer.Abort: The answer was no.
     """
-    if len(ids) == 1 or yes:
+    if count == 1 or yes:
         return
     if not sys.stdin.isatty():
-        usage(f"this would {verb} {named(ids)}; add --yes to do it, or --dry-run to see it")
-    typer.confirm(f"{verb.capitalize()} {named(ids)}?", abort=True)
+        usage(f"this would {verb} {named(which, count)}; add --yes to do it, or --dry-run to see it")
+    typer.confirm(f"{verb.capitalize()} {named(which, count)}?", abort=True)

@@ -1,4 +1,4 @@
-"""`callboard up`: servers, migrations, scheduler, workers and exporter on this machine, on one screen."""
+"""`callboard up`: servers, migrations, scheduler, workers, exporter and console on this machine, on one screen."""
 
 from callboard.settings import get_settings
 from cli._options import application
@@ -15,7 +15,8 @@ def up() -> None:
     """Start everything on this machine and show it on one screen.
 
     Embedded Postgres and Valkey under CALLBOARD_HOME, unless CALLBOARD_DATABASE_URL and CALLBOARD_BROKER_URL name
-    others; then the scheduler, the workers and the exporter. Ctrl-C stops all of it.
+    others; then the scheduler, the workers, the exporter and the console, with a link that signs in once. Ctrl-C stops
+    all of it.
     """
     board = Board(get_settings())
     try:

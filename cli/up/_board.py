@@ -17,6 +17,7 @@ from callboard.supervisor.metrics import WorkerMetrics
 from callboard.supervisor.workforce import Workforce
 from cli._service import command
 from cli._times import span
+from cli.up._console import Console
 from cli.up._ports import free_port
 from cli.up._sandbox import OLLAMA, Sandbox
 from cli.up._servers import Servers
@@ -45,6 +46,7 @@ class Board:
         self.notes: list[str] = []
         self.servers = Servers(settings)
         self.sandbox = Sandbox(settings)
+        self.console = Console(settings)
         self.metrics_url = ""
         self.began = time.monotonic()
         self._children = Children()
@@ -95,6 +97,14 @@ class Board:
         self._run("scheduler", command("scheduler"), common | {"CALLBOARD_SCHEDULER_METRICS_PORT": str(scheduler_port)})
         self._start_workers(common)
         self._run("exporter", command("exporter", "--port", str(port)), common)
+        self._start_console(common)
+
+    def _start_console(self, env: dict[str, str]) -> None:
+        if self.console.missing:
+            self.notes.append(f"no console: it needs {self.console.missing}; install 'callboard[console]'.")
+            return
+        self.console.port = self._port(self.settings.console_host, "console_port", "the console is")
+        self._run("console", command("console"), env | self.console.environment())
 
     def _start_workers(self, env: dict[str, str]) -> None:
         ports = {"worker_metrics_port": self._port(self.settings.metrics_host, "worker_metrics_port")}
@@ -110,13 +120,13 @@ class Board:
         if self._metrics is not None:
             self._metrics.watch(self._workforce)
 
-    def _port(self, host: str, setting: str) -> int:
+    def _port(self, host: str, setting: str, what: str = "these metrics are") -> int:
         """The port that a setting names, or a free one if that is taken, which people are told."""
         wanted: int = getattr(self.settings, setting)
         port = free_port(wanted, host)
         if wanted not in (port, 0):
             name = f"CALLBOARD_{setting.upper()}"
-            self.notes.append(f"port {wanted} is taken: these metrics are on port {port} instead ({name}).")
+            self.notes.append(f"port {wanted} is taken: {what} on port {port} instead ({name}).")
         return port
 
     def _run(self, name: str, argv: list[str], env: dict[str, str]) -> None:

@@ -8,8 +8,9 @@ import structlog
 
 from callboard.dispatch import trigger
 from callboard.errors import DuplicateRun
+from callboard.filters import parse
 from callboard.job import all_jobs
-from callboard.ledger import listing
+from callboard.ledger import listing, pages
 from callboard.ledger.database import transaction
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class FirstRuns:
 
     def _ask(self, job: Job[Any, Any]) -> None:
         with transaction() as connection:
-            if listing.runs(connection, job=job.spec.name, limit=1):
+            if pages.page(connection, parse("", "runs").and_("job", job.spec.name), limit=1).rows:
                 return
         try:
             self._asked = trigger(job, by=self._by).id

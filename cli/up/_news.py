@@ -11,8 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from callboard import get_broker
+from callboard.filters import parse
 from callboard.job import all_jobs
-from callboard.ledger import dead_letters, listing, schedules, workers
+from callboard.ledger import dead_letters, pages, schedules, workers
 from callboard.ledger.database import transaction
 from cli import _times
 from cli.up._sandbox import OLLAMA
@@ -64,6 +65,7 @@ class News:
     finished: list[Row] = field(default_factory=list)
     dead: int = 0
     trouble: str = ""
+    link: str = ""
 
     @property
     def ready(self) -> bool:
@@ -82,7 +84,7 @@ class Reporter:
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._exporter_answers = False
+        self._answering: set[str] = set()
         self._broker_info: dict[str, Any] = {}
 
     def look(self) -> News:
@@ -91,6 +93,7 @@ class Reporter:
         try:
             with transaction() as connection:
                 self._read(connection, news, ledger)
+            news.link = self._board.console.link()
             self._broker_info = self._ask_broker()
         except SQLAlchemyError as error:
             news.trouble = f"Postgres does not answer: {_first_line(getattr(error, 'orig', None) or error)}"
@@ -103,11 +106,11 @@ class Reporter:
         ledger.workers = {row["pid"]: row for row in workers.listing(connection)}
         sessions = connection.execute(_SCHEDULERS).one()
         ledger.scheduling = "starting" if not sessions.sessions else "leading" if sessions.locks else "standby"
-        runs = listing.runs(connection, limit=_RUNS)
+        runs = pages.page(connection, parse("", "runs"), limit=_RUNS).rows
         news.running = [run for run in runs if run["state"] == "running"]
         ended = [run for run in runs if run["finished_at"] is not None]
         news.finished = sorted(ended, key=lambda run: run["finished_at"], reverse=True)
-        news.dead = len(dead_letters.listing(connection, dead_letters.Filter(), limit=_DEAD))
+        news.dead = dead_letters.count_open(connection, most=_DEAD)
         paused = {row["job"] for row in schedules.listing(connection) if row["paused_at"] is not None}
         news.due = _due(paused, news.moment)
 
@@ -133,7 +136,9 @@ class Reporter:
         if name == "scheduler":
             return ledger.scheduling, "calls the cadences"
         if name == "exporter":
-            return "running" if self._exporter_is_up() else "starting", self._board.metrics_url
+            return self._serving(self._board.metrics_url.removesuffix("/metrics")), self._board.metrics_url
+        if name == "console":
+            return self._serving(self._board.console.url), self._board.console.url
         if name == OLLAMA:
             return "stand-in", f"127.0.0.1:{self._board.sandbox.ollama_port}"
         row = ledger.workers.get(pid)
@@ -141,14 +146,15 @@ class Reporter:
             return "starting", ""
         return row["state"], f"{row['busy']} of {row['threads']} threads busy, queues {' '.join(row['queues'])}"
 
-    def _exporter_is_up(self) -> bool:
-        if not self._exporter_answers:
-            url = self._board.metrics_url.removesuffix("/metrics")
+    def _serving(self, url: str) -> str:
+        if url not in self._answering:
             try:
-                self._exporter_answers = httpx.get(f"{url}/healthz", timeout=1.0).is_success
+                # Its certificate may be for the name that people use; here it matters only whether it answers.
+                answers = httpx.get(f"{url}/healthz", timeout=1.0, verify=False).is_success  # noqa: S501 - as said
             except httpx.HTTPError:  # not yet
-                return False
-        return self._exporter_answers
+                answers = False
+            self._answering |= {url} if answers else set()
+        return "running" if url in self._answering else "starting"
 
 
 def _due(paused: set[str], moment: datetime) -> list[Due]:

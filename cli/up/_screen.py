@@ -50,7 +50,7 @@ def render(board: Board, news: News, *, seconds: float, width: int, height: int)
         _finished(ended, news, width),
         Text(),
         *notes,
-        *_last_lines(board, news),
+        *_last_lines(board, news, width),
     )
 
 
@@ -98,9 +98,12 @@ def _notes(board: Board, news: News) -> list[Text]:
     return lines
 
 
-def _last_lines(board: Board, news: News) -> list[Text]:
+def _last_lines(board: Board, news: News, width: int) -> list[Text]:
     newest = next((short(run["id"]) for run in news.finished), "ID")
     steps = f"try: callboard runs | callboard run show {newest} | callboard schedules --next"
+    if news.link:
+        # Cut short it would be worthless.
+        steps = f"open {news.link}" if len(news.link) + 5 <= width else "sign in to the console: callboard console link"
     lines = [Text(steps), Text(f"metrics: {board.metrics_url}   Ctrl-C stops everything", style="dim")]
     for line in lines:
         line.no_wrap, line.overflow = True, "ellipsis"

@@ -90,6 +90,7 @@ class _Teller:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._told: set[object] = set()
+        self._told_links: set[str] = set()
         self._trouble = ""
         self._greeted = False
 
@@ -97,6 +98,9 @@ class _Teller:
         """Print what is new."""
         if not self._greeted:
             self._greet(news, ready_after)
+        if news.link and news.link not in self._told_links:
+            say(f"callboard: open {news.link} to sign in to the console, once")
+            self._told_links.add(news.link)
         if news.trouble != self._trouble:
             say(f"callboard: {news.trouble or 'all is well again'}")
             self._trouble = news.trouble

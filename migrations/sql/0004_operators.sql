@@ -5,6 +5,10 @@ COMMENT ON COLUMN board.runs.project_id IS 'whose run it is; null for the system
 COMMENT ON COLUMN board.runs.trace_id IS 'of the last attempt, if its trace is kept';
 COMMENT ON COLUMN board.runs.log IS '[{at, level, event, ...}]: the last lines that the last attempt logged itself';
 CREATE INDEX runs_ended_badly ON board.runs (created_at, id) WHERE state in ('failed', 'cancelled');
+CREATE INDEX runs_job_ended_badly ON board.runs (job, created_at, id) WHERE state in ('failed', 'cancelled');
+CREATE INDEX runs_with_error ON board.runs (created_at, id) WHERE error_kind is not null;
+CREATE INDEX runs_by_hand ON board.runs (created_at, id)
+    WHERE trigger not in ('send', 'schedule') and left(trigger, 4) <> 'job:';
 CREATE INDEX runs_project ON board.runs (project_id, created_at, id) WHERE project_id is not null;
 CREATE INDEX runs_correlation ON board.runs (correlation_id) WHERE correlation_id <> ('job-' || id::text);
 
@@ -40,6 +44,7 @@ COMMENT ON COLUMN board.failures.log IS 'the last lines that the attempt logged 
 COMMENT ON COLUMN board.failures.retry_state IS 'of batch retries: attempts, last_retry_at, last_retry_run_id, source, error';
 CREATE INDEX failures_job ON board.failures (job, id);
 CREATE INDEX failures_issue ON board.failures (issue_id, id);
+CREATE INDEX failures_project ON board.failures (project_id, id) WHERE project_id is not null;
 
 ALTER TABLE board.dead_letters
     ADD COLUMN settled_why TEXT,
@@ -48,6 +53,7 @@ ALTER TABLE board.dead_letters
 COMMENT ON COLUMN board.dead_letters.replay_args IS 'redacted; what the arguments were changed to, if they were';
 CREATE INDEX dead_letters_job ON board.dead_letters (job, id);
 CREATE INDEX dead_letters_issue ON board.dead_letters (issue_id, id);
+CREATE INDEX dead_letters_project ON board.dead_letters (project_id, id) WHERE project_id is not null;
 CREATE INDEX dead_letters_replay ON board.dead_letters (replay_run_id) WHERE replay_run_id is not null;
 
 CREATE TABLE board.token_usages (
@@ -67,6 +73,7 @@ COMMENT ON COLUMN board.token_usages.category IS 'what the model was asked for, 
 CREATE TABLE board.notifications (
     id BIGSERIAL NOT NULL,
     run_id UUID NOT NULL,
+    job TEXT NOT NULL,
     event TEXT NOT NULL,
     channel TEXT NOT NULL,
     target TEXT NOT NULL,
@@ -79,11 +86,22 @@ CREATE TABLE board.notifications (
     CONSTRAINT notifications_state CHECK (state in ('pending', 'sent', 'failed'))
 );
 CREATE INDEX notifications_created_at ON board.notifications (created_at);
+CREATE INDEX notifications_job ON board.notifications (job, created_at);
 CREATE UNIQUE INDEX notifications_once ON board.notifications (run_id, event, channel, target);
 COMMENT ON COLUMN board.notifications.run_id IS 'the run that it tells of';
-COMMENT ON COLUMN board.notifications.event IS 'completed, failed or cancelled';
-COMMENT ON COLUMN board.notifications.channel IS 'mail, telegram or webhook';
+COMMENT ON COLUMN board.notifications.job IS 'its job';
+COMMENT ON COLUMN board.notifications.event IS 'completed, failed, cancelled, or channel_disabled:<name>';
+COMMENT ON COLUMN board.notifications.channel IS 'mail, telegram, webhook or apprise';
 COMMENT ON COLUMN board.notifications.target IS 'an address, or a target''s name in the settings; no secret';
+
+CREATE TABLE board.disabled_channels (
+    name TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    disabled_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (name)
+);
+COMMENT ON COLUMN board.disabled_channels.fingerprint IS 'of its URL: another one makes it a new channel';
 
 CREATE TABLE board.trends (
     at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -126,9 +144,9 @@ CREATE TABLE board.teams (
     name TEXT NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     deleted_at TIMESTAMP WITH TIME ZONE,
-    PRIMARY KEY (id),
-    UNIQUE (slug)
+    PRIMARY KEY (id)
 );
+CREATE UNIQUE INDEX teams_slug ON board.teams (slug) WHERE deleted_at is null;
 
 CREATE TABLE board.memberships (
     team_id UUID NOT NULL,
@@ -152,7 +170,7 @@ CREATE TABLE board.projects (
     PRIMARY KEY (id),
     FOREIGN KEY(team_id) REFERENCES board.teams (id)
 );
-CREATE UNIQUE INDEX projects_slug ON board.projects (team_id, slug);
+CREATE UNIQUE INDEX projects_slug ON board.projects (team_id, slug) WHERE deleted_at is null;
 
 CREATE TABLE board.api_keys (
     id UUID NOT NULL,
@@ -228,7 +246,8 @@ CREATE TABLE board.audit (
 );
 CREATE INDEX audit_at ON board.audit (at, id);
 CREATE INDEX audit_resource ON board.audit (resource_type, resource_id);
-CREATE INDEX audit_team ON board.audit (team_id, id) WHERE team_id is not null;
+CREATE INDEX audit_team ON board.audit (team_id, at, id) WHERE team_id is not null;
+CREATE INDEX audit_who ON board.audit (who, at, id);
 COMMENT ON COLUMN board.audit.who IS 'cli:anna, manual:user:<id>, manual:api_key:<id>, schedule';
 COMMENT ON COLUMN board.audit.action IS 'e.g. dead_letter.replay';
 COMMENT ON COLUMN board.audit.detail IS 'redacted';

@@ -13,7 +13,7 @@ _SQL = Path(__file__).resolve().parent.parent / "sql" / "0004_operators.sql"
 
 _TABLES = (
     *("audit", "sign_in_failures", "sign_in_links", "sign_ins", "api_keys", "projects", "memberships", "teams"),
-    *("users", "trends", "trend_marks", "notifications", "token_usages"),
+    *("users", "trends", "trend_marks", "notifications", "disabled_channels", "token_usages"),
 )
 _COLUMNS = {
     "runs": ("project_id", "trace_id", "log"),
@@ -25,6 +25,7 @@ _COLUMNS = {
     ),
 }
 _INDEXES = (
+    *("runs_job_ended_badly", "runs_with_error", "runs_by_hand", "failures_project", "dead_letters_project"),
     *("runs_ended_badly", "runs_project", "runs_correlation", "issues_last_seen_at", "failures_job", "failures_issue"),
     *("dead_letters_job", "dead_letters_issue", "dead_letters_replay"),
 )

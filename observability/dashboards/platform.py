@@ -38,7 +38,7 @@ def page(config: ObservabilityConfig) -> Page:
                 (_memory(redis), _evicted(redis), _commands(redis), _latency(redis), _clients(redis), _skew(config)),
             ),
             Row("Postgres", (_connections(postgres), _transactions(postgres), _rows(), _outbox(config))),
-            Row("The observer", (_sources(), _collect(config), _series(config), _dropped())),
+            Row("The observer", (_sources(), _collect(config), _series(config), _dropped(), _notifications())),
         ),
     )
 
@@ -272,4 +272,18 @@ def _dropped() -> Panel:
             "{{signal}} {{reason}}",
         ),
         stack=True,
+    )
+
+
+def _notifications() -> Panel:
+    return time_series(
+        "Mails and other notifications",
+        "Attempts to tell people how runs ended, by channel; one that fails is tried again for some hours.",
+        "`sent` alone. `callboard notifications list --state failed` says what did not go, and why.",
+        series(
+            "sum by (channel, result) (increase(callboard_notifications_total[$__rate_interval]))",
+            "{{channel}} {{result}}",
+        ),
+        stack=True,
+        size=(24, 6),
     )

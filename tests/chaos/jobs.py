@@ -64,3 +64,9 @@ def patient(seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+@job("paper", queue="paper", retry=Backoff(max_retries=3, base=0.2, cap=1))
+def paper(number: int) -> None:
+    """Write down that it ran."""
+    _say("paper", number, current_run().id)

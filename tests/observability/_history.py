@@ -44,6 +44,7 @@ _OWN: dict[str, tuple[str, ...]] = {
     "callboard_queue_depth state": LABEL_VALUES["state (queue)"],
     "callboard_workers state": LABEL_VALUES["state (workers)"],
     "callboard_slo_events_total result": LABEL_VALUES["result (SLO)"],
+    "callboard_notifications_total result": LABEL_VALUES["result (notifications)"],
     "callboard_enqueued_total source": LABEL_VALUES["source (enqueued)"],
     "callboard_worker_restarts_total reason": ("crash", "memory"),
     "callboard_telemetry_dropped_total reason": ("queue_full", "budget"),

@@ -13,11 +13,14 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from callboard.settings import Settings
+from console.server import require_safe
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
-OURS = {"migrate", "scheduler", "worker", "exporter"}
+OURS = {"migrate", "scheduler", "worker", "exporter", "console"}
 SERVERS = {"postgres", "valkey", "prometheus", "alertmanager", "grafana"}
 #: What Alertmanager writes to, run from our image.
 RECEIVERS = {"alert-receiver": "sandbox.alert_receiver", "dead-man": "sandbox.dead_man"}
@@ -147,7 +150,7 @@ def test_the_migration_runs_once() -> None:
 
 def test_nothing_is_published_beyond_loopback() -> None:
     ports = {port for service in SERVICES.values() for port in service.get("ports", [])}
-    assert ports == {f"127.0.0.1:{port}:{port}" for port in (3000, 9090, 9093, 9191)}
+    assert ports == {f"127.0.0.1:{port}:{port}" for port in (3000, 9090, 9093, 9190, 9191)}
 
 
 def test_the_exporter_is_where_prometheus_and_its_health_check_look() -> None:
@@ -160,6 +163,17 @@ def test_the_exporter_is_where_prometheus_and_its_health_check_look() -> None:
     assert targets["callboard-exporter"] == [f"exporter:{port}"]
     default = known_settings()["CALLBOARD_EXPORTER_PORT"].model_fields["exporter_port"].default
     assert int(port) == default
+
+
+def test_the_console_may_be_plain_for_it_is_published_on_this_machine_only() -> None:
+    variables = environment("console")
+    port = int(variables["CALLBOARD_CONSOLE_PORT"])
+    given = {name.removeprefix("CALLBOARD_").lower(): value for name, value in variables.items() if "CONSOLE" in name}
+    require_safe(Settings(**given), variables["CALLBOARD_CONSOLE_HOST"])
+    assert SERVICES["console"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert f"http://127.0.0.1:{port}/readyz" in " ".join(SERVICES["console"]["healthcheck"]["test"])
+    assert "CALLBOARD_CONSOLE_TOKEN" not in variables, "a token in a file that is shared is no secret"
+    assert port == Settings.model_fields["console_port"].default
 
 
 @pytest.mark.parametrize("service", ["worker", "scheduler"])

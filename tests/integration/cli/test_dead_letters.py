@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from callboard.ledger.database import transaction
 from tests.integration.cli.conftest import state_of
+from tests.support import eventually
 
 if TYPE_CHECKING:
     import subprocess
@@ -70,6 +71,8 @@ def test_a_letter_is_shown_with_its_story_and_its_payload(board: Board, three: l
         (["--newer-than", "1d"], [1, 2]),
         (["--error", "disk", "--newer-than", "1h"], [1]),
         (["--all"], [0, 1, 2]),
+        (["job:bro*", "kind:transient"], [2]),
+        (["error:disk", "--older-than", "1d"], [0]),
     ],
 )
 def test_a_dry_run_names_what_a_filter_means_and_does_nothing(
@@ -79,7 +82,9 @@ def test_a_dry_run_names_what_a_filter_means_and_does_nothing(
     for verb in ("replay", "discard"):
         answer = board("dead-letters", verb, "--dry-run", *filters)
         assert answer.code == 0
-        assert answer.out.rstrip().endswith(": " + ", ".join(map(str, ids)))
+        first, *plan = answer.out.splitlines()
+        assert first == f"Would {verb} {len(ids)} letter{'s' if len(ids) > 1 else ''}: " + ", ".join(map(str, ids))
+        assert f"{len(ids):>6}  broken" in "\n".join(plan)
     assert {letter["state"] for letter in letters(board)} == {"open"}
 
 
@@ -133,6 +138,9 @@ def test_discarding_keeps_the_row(board: Board, three: list[int]) -> None:
         (["replay", "--job", "quick"], 4, "No open dead letter fits"),
         (["replay", "--older-than", "old"], 2, "is no age"),
         (["replay", "seven"], 2, "'seven' is no id"),
+        (["replay", "isue:12"], 2, "did you mean issue:"),
+        (["replay", "1", "job:broken"], 2, "choose letters by their ids"),
+        (["replay", "--all", "--yes", "--arg", "reason=x"], 2, "--arg changes the arguments of one letter"),
         (["show", "seven"], 2, "'seven' is no id"),
     ],
 )
@@ -185,3 +193,68 @@ def test_a_canary_that_completes_lets_the_rest_follow(board: Board, worker: Star
     assert answer.code == 0
     assert "its run completed: now the rest" in answer.out
     assert {letter["state"] for letter in letters(board)} == {"replayed"}
+
+
+def test_arguments_are_changed_for_one_letter_and_its_story_tells_so(board: Board, three: list[int]) -> None:
+    last = str(three[2])
+    wrong = board("dead-letters", "replay", last, "--arg", "raeson=x")
+    assert (wrong.code, "did you mean 'reason'" in wrong.err) == (2, True)
+    answer = board("dead-letters", "replay", "error:paper", "--arg", "reason=new ink", "--why", "ink came")
+    assert answer.code == 0
+    shown = json.loads(board("dead-letters", "show", last, "--json").out)
+    assert (shown["args"], shown["replay_args"]) == ({"reason": "no paper"}, {"reason": "new ink"})
+    assert shown["settled_why"] == "ink came"
+    assert [step["replay_state"] for step in shown["lineage"]] == ["pending"]
+    (attempt,) = shown["history"]
+    assert attempt["error"] == "no paper"
+    run = json.loads(board("run", "show", shown["replay_run_id"], "--json").out)
+    assert (run["args"], run["replayed_from"]) == ({"reason": "new ink"}, three[2])
+    page = board("dead-letters", "show", last).out
+    assert 'changed to  {"reason": "new ink"}' in page
+    assert "because     ink came" in page
+    assert "pending, with other arguments" in page
+
+
+def test_letters_that_came_of_replays_know_each_other(board: Board, three: list[int], worker: Start) -> None:
+    worker()
+    board("dead-letters", "replay", str(three[0]))
+    died = eventually(lambda: [letter for letter in letters(board) if letter["id"] > three[2]], 20)
+    (child,) = died
+    page = board("dead-letters", "show", str(three[0])).out
+    assert f"Its replay died too: callboard dead-letters show {child['id']}" in page
+    assert f"{three[0]} *" in page
+    chain = json.loads(board("dead-letters", "show", str(child["id"]), "--json").out)["lineage"]
+    assert [(step["id"], step["replay_state"]) for step in chain] == [(three[0], "failed"), (child["id"], None)]
+
+
+def test_a_replay_stops_when_the_same_failure_returns_unless_told_to_go_on(
+    board: Board, three: list[int], worker: Start
+) -> None:
+    worker()
+    answer = board("dead-letters", "replay", "error:disk", "--rate", "0.7", "--yes")
+    assert answer.code == 1
+    assert "failed as before, with issue" in answer.err
+    assert "1 replayed, 1 refused or failed, " in answer.out
+    issue = letters(board)[0]["issue_id"]
+    assert f"callboard issues show {issue}" in answer.out
+    going_on = board("dead-letters", "replay", f"issue:{issue}", "--keep-going", "--yes", "--json")
+    assert {event["result"] for event in json.loads(going_on.out)} == {"replayed"}
+    assert three[1] in [event["letter_id"] for event in json.loads(going_on.out)]
+
+
+def test_a_listing_takes_the_filter_language_and_many_are_told_calmly(board: Board, three: list[int]) -> None:
+    assert [letter["id"] for letter in letters(board, "error:disk", "age:>1d")] == [three[0]]
+    plan = json.loads(board("dead-letters", "replay", "kind:transient", "--dry-run", "--json").out)
+    assert (plan["count"], plan["by_job"], plan["single_conflicts"]) == (1, {"broken": 1}, {})
+    with transaction() as connection:
+        columns = ", ".join(column for column in letters(board)[0] if column not in ("id", "replay_args", "args"))
+        connection.execute(
+            text(
+                f"insert into board.dead_letters ({columns}, payload) select {columns}, payload "
+                "from board.dead_letters, generate_series(1, 30) where id = :id"
+            ),
+            {"id": three[2]},
+        )
+    answer = board("dead-letters", "replay", "--all", "--yes")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == "33 replayed, 0 refused or failed, 0 left as they were.\n"

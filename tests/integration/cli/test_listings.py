@@ -54,6 +54,38 @@ def test_runs_are_listed_newest_first_with_what_they_counted(board: Board) -> No
     assert lines[2].rstrip().endswith("items=7"), "a count of 0 is noise"
 
 
+def test_runs_are_chosen_by_a_filter_and_options_narrow_it(board: Board) -> None:
+    for words in (["quick"], ["broken"], ["quick", "--arg", "items=3"]):
+        board("run", *words)
+
+    def jobs(*words: str) -> list[str]:
+        return [run["job"] for run in parsed(board, "runs", *words)]
+
+    assert jobs("state:completed") == ["quick", "quick"]
+    assert jobs("job:br*", "error:DISK") == ["broken"]
+    assert jobs("-state:failed", "age:<1h") == ["quick", "quick"], "a minus is no option"
+    assert jobs("--", "-quick") == ["broken"]
+    assert jobs("bro", "--state", "failed", "--job", "b*k*n", "--since", "1h", "--trigger", "cli*") == ["broken"]
+    assert jobs("bro", "--state", "completed") == []
+    refused = board("runs", "jb:quick")
+    assert (refused.code, refused.out) == (2, "")
+    assert "runs have no field jb; did you mean job:?" in refused.err
+
+
+def test_a_listing_of_runs_says_how_to_see_the_rest(board: Board) -> None:
+    for _ in range(3):
+        board("run", "quick")
+    first = board("runs", "--limit", "2", "--json")
+    cursor = first.err.split("--cursor ")[1].strip()
+    rest = board("runs", "--limit", "2", "--cursor", cursor, "--json")
+    seen = [run["id"] for answer in (first, rest) for run in json.loads(answer.out)]
+    assert len(set(seen)) == len(seen) == 3
+    assert rest.err == ""
+    wrong = board("runs", "--cursor", "nonsense")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "Begin again without one" in wrong.err
+
+
 def test_runs_as_json_have_stable_keys_utc_times_and_whole_ids(board: Board) -> None:
     board("run", "quick")
     (run,) = parsed(board, "runs")

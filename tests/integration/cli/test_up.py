@@ -32,6 +32,7 @@ from tests.support import alive, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LINK = re.compile(r"open (http://127\.0\.0\.1:\d+)/sign-in/link\?token=(\S{32}) ")
 READY = re.compile(r"ready after (\d+(?:\.\d)?) s.* see (http://127\.0\.0\.1:\d+/metrics)")
 # Called daemon in a user namespace of its own, without any of root's powers; only the files are still root's.
 ORDINARY = "namespace:1:1"
@@ -52,7 +53,7 @@ class Up:
     def __init__(self, home: Path, *, terminal: int | None = None, drop: str = "", **variables: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOARD_")}
         self.environment = kept | {"CALLBOARD_HOME": str(home), "PYTHONPATH": str(ROOT), "HOME": str(home.parent)}
-        self.environment |= {"CALLBOARD_EXPORTER_PORT": "0"} | variables
+        self.environment |= {"CALLBOARD_EXPORTER_PORT": "0", "CALLBOARD_CONSOLE_PORT": "0"} | variables
         self.log = home.with_name(f"{home.name}.{time.monotonic_ns()}.txt")
         with self.log.open("wb") as log:
             output = terminal or log
@@ -134,14 +135,16 @@ def test_up_runs_every_job_survives_a_kill_and_a_taken_port_and_leaves_nothing(h
     assert second.process.wait(20) == 1
     assert f"belong to process {ups[0].process.pid}" in second.said()
     assert second.said().count("\n") == 2, "the greeting and the error"
+    _sign_in_once(ups[0])
     ups[0].kill()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         taken = listener.getsockname()[1]
-        ups.append(Up(home, CALLBOARD_EXPORTER_PORT=str(taken)))
+        ups.append(Up(home, CALLBOARD_EXPORTER_PORT=str(taken), CALLBOARD_CONSOLE_PORT=str(taken)))
         _, url = ups[1].ready()
     assert f"port {taken} is taken: these metrics are on port" in ups[1].said()
+    assert f"port {taken} is taken: the console is on port" in ups[1].said()
     assert f":{taken}/" not in url
     assert len(ups[1].call("runs")) >= len(jobs), "the runs of the first one are still there"
     assert ups[1].stop(signal.SIGINT) < 10

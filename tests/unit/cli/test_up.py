@@ -33,6 +33,7 @@ PARTS = [
     Part("worker-1", 27022, "alive", "0 of 8 threads busy, queues indexing maintenance sessions and_many_more_queues"),
     Part("worker-2", None, "restarting", "exit code -9"),
     Part("exporter", 27024, "running", "http://127.0.0.1:9191/metrics"),
+    Part("console", 27025, "running", "http://127.0.0.1:9190"),
 ]
 
 
@@ -92,6 +93,13 @@ def test_the_screen_says_what_to_try_next() -> None:
     assert "callboard run show 00000000" in lines[-2]
     assert "http://127.0.0.1:9191/metrics" in lines[-1]
     assert "Ctrl-C" in lines[-1]
+
+
+def test_the_link_that_signs_in_is_shown_whole_until_it_is_used() -> None:
+    link = f"http://127.0.0.1:9190/sign-in/link?token={'x' * 32}"
+    assert screen(news(link=link))[-2] == f"open {link}"
+    assert screen(news(link=link), width=60)[-2] == "sign in to the console: callboard console link"
+    assert screen(news(link=""))[-2].startswith("try: ")
 
 
 def test_the_screen_before_anything_has_happened() -> None:

@@ -1,0 +1,96 @@
+"""Carries out the replay of many letters, and tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import typer
+
+from callboard.errors import ReplayRefused
+from callboard.exits import Exit
+from callboard.ledger import dead_letters
+from callboard.ledger.database import transaction
+from callboard.operations import letters
+from callboard.operations.letters import ReplayEvent
+from cli._options import who
+from cli._output import print_json, say
+from cli.dead_letters._news import Tally, news
+from cli.dead_letters._select import ById
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from callboard.ledger.dead_letters import Choice
+
+
+@dataclass
+class Bulk:
+    """A replay of `count` letters, as the options say; `run` ends the command."""
+
+    which: Choice
+    count: int
+    why: str
+    rate: float | None
+    canary: bool
+    keep_going: bool
+    limit: int | None
+    _tally: Tally = field(default_factory=Tally)
+
+    def run(self, *, as_json: bool) -> None:
+        """Replay them, print what becomes of them, and end with the exit code.
+
+        Raises:
+            typer.Exit: Always.
+        """
+        if as_json:
+            print_json([asdict(event) for event in self._events()])
+        else:
+            self._told()
+        bad = self._tally.refused or self._tally.early
+        raise typer.Exit(Exit.FAILED if bad else Exit.OK)
+
+    def _events(self) -> Iterator[ReplayEvent]:
+        asked = letters.replay_many(
+            self.which,
+            who=who(),
+            why=self.why,
+            rate=self.rate,
+            canary=self.canary,
+            stop_on_same=not self.keep_going,
+            limit=self.limit,
+        )
+        for event in asked:
+            self._tally.add(event)
+            yield event
+        for event in self._settled_before():
+            self._tally.add(event)
+            yield event
+
+    def _settled_before(self) -> Iterator[ReplayEvent]:
+        """Letters that were named and are not open any more, each with its story."""
+        for letter_id in self.which.ids if isinstance(self.which, ById) else ():
+            if letter_id in self._tally.seen:
+                continue
+            with transaction() as connection:
+                letter = dead_letters.get(connection, letter_id)
+            try:
+                letters.require_open(letter)
+            except ReplayRefused as error:
+                yield ReplayEvent(letter_id, "refused", str(error))
+
+    def _told(self) -> None:
+        try:
+            with news(self.count, self._tally) as tell:
+                for event in self._events():
+                    tell(event)
+        except KeyboardInterrupt:
+            stopped = f"Stopped after {self._tally.tried:,} of {self.count:,}"
+            say(f"{stopped}; the same command goes on with the rest.", stderr=True)
+            raise
+        early = self._tally.early
+        left = self.count - self._tally.tried if early is None or early.left is None else early.left
+        bad = self._tally.refused + (early is not None)
+        say(f"{self._tally.replayed:,} replayed, {bad:,} refused or failed, {max(left, 0):,} left as they were.")
+        if early is not None and early.result == "same_failure":
+            say(f"callboard issues show {early.issue_id} tells of it; --keep-going replays the rest all the same.")

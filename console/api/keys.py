@@ -1,0 +1,73 @@
+"""`/v1/keys` and `/v1/teams/{team}/keys`: API keys. One is shown when it is made, and never again."""
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from callboard.accounts import keys
+from callboard.errors import NotFound
+from callboard.ledger.database import transaction
+from callboard.operations import accounts as operations
+from console.api import _teams
+from console.api._doors import Me, Person, TeamManager, WhoAsks, knows
+from console.api._problems import documented
+from console.api.models import CreatedKey, Key, Keys, NewKey
+from console.api.teams import Why
+
+router = APIRouter(prefix="/v1", tags=["keys"], responses=documented(404))
+
+Everything = Annotated[bool, Query(alias="all", description="Also those that are revoked or expired.")]
+
+
+@router.get("/keys", operation_id="list_keys", summary="Your own keys")
+def list_keys(me: Person, *, everything: Everything = False) -> Keys:
+    """Newest first."""
+    with transaction() as connection:
+        return Keys.model_validate({"items": keys.listing(connection, user_id=me.user_id, everything=everything)})
+
+
+@router.post("/keys", operation_id="create_key", status_code=201, summary="Make a key")
+def create_key(asked: NewKey, me: Person, who: WhoAsks) -> CreatedKey:
+    """It may do what you may, as far as its scopes and its team reach. The answer is the only one that holds it."""
+    lives = None if asked.expires_in_seconds is None else timedelta(seconds=asked.expires_in_seconds)
+    team_id = None if asked.team is None else _team(asked.team, me)
+    made, key = operations.create_key(me, asked.name, asked.scopes, who=who, team_id=team_id, expires_in=lives)
+    return CreatedKey.model_validate(Key.model_validate(key).model_dump() | {"key": made})
+
+
+@router.delete("/keys/{key_id}", operation_id="revoke_key", summary="Revoke a key of your own")
+def revoke_key(key_id: UUID, me: Person, who: WhoAsks, why: Why = "") -> Key:
+    """At once and for good."""
+    _require(key_id, user_id=me.user_id)
+    return Key.model_validate(operations.revoke_key(key_id, who=who, why=why))
+
+
+@router.get("/teams/{team}/keys", operation_id="list_team_keys", summary="The keys of a team")
+def list_team_keys(at: TeamManager, *, everything: Everything = False) -> Keys:
+    """Those that are confined to it, whosever they are."""
+    with transaction() as connection:
+        return Keys.model_validate({"items": keys.listing(connection, team_id=at.team.id, everything=everything)})
+
+
+@router.delete("/teams/{team}/keys/{key_id}", operation_id="revoke_team_key", summary="Revoke a key of a team")
+def revoke_team_key(key_id: UUID, at: TeamManager, why: Why = "") -> Key:
+    """Whosever it is."""
+    _require(key_id, team_id=at.team.id)
+    return Key.model_validate(operations.revoke_key(key_id, who=at.who, why=why))
+
+
+def _require(key_id: UUID, **belongs: UUID) -> None:
+    with transaction() as connection:
+        found = keys.get(connection, key_id)
+    if any(getattr(found, name) != value for name, value in belongs.items()):
+        raise NotFound(f"No key is {key_id}.")
+
+
+def _team(name: str, me: Me) -> UUID:
+    with transaction() as connection:
+        found = _teams.find(connection, name)
+    if found is None or not knows(me, found.id):
+        raise NotFound(f"No team is called {name!r}, or you are not in it.")
+    return found.id

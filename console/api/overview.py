@@ -1,0 +1,34 @@
+"""`/v1/overview` and `/v1/metrics/trends`: the board as a whole, now and over time."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from callboard.ledger.database import transaction
+from callboard.views import overview as views
+from console.api._doors import Reader
+from console.api._lists import NO_NUL
+from console.api._problems import documented
+from console.api.models import Overview, Trends
+
+router = APIRouter(prefix="/v1", tags=["overview"], responses=documented())
+
+
+@router.get("/overview", operation_id="get_overview", summary="The board as a whole")
+def get_overview(_: Reader) -> Overview:
+    """What waits and runs, what needs a look, and the last hour's throughput."""
+    with transaction() as connection:
+        return Overview.model_validate(views.tell(connection, now=datetime.now(UTC)))
+
+
+@router.get("/metrics/trends", operation_id="get_trends", summary="Attempts over time, by how they ended")
+def get_trends(
+    _: Reader,
+    hours: Annotated[float, Query(gt=0, le=24 * 366, allow_inf_nan=False, description="Up to now.")] = 24,
+    job: Annotated[str | None, Query(max_length=100, pattern=NO_NUL, description="Of this job only.")] = None,
+) -> Trends:
+    """Counted by the minute."""
+    with transaction() as connection:
+        points = views.series(connection, now=datetime.now(UTC), window=timedelta(hours=hours), job=job)
+    return Trends.model_validate({"items": points})

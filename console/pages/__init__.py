@@ -1,0 +1,18 @@
+"""The pages of the console: what an operator opens at three in the morning, and what a team sees of its own runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from console.pages import dashboard, engine, failures, issues, letters, people, runs, static, teams
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+__all__ = ["routers"]
+
+
+def routers() -> list[APIRouter]:
+    """The routers of all pages, each with its whole paths."""
+    modules = (static, dashboard, runs, failures, issues, letters, engine, people, teams)
+    return [module.router for module in modules]

@@ -1,0 +1,74 @@
+"""The unified dashboard: what needs a look, what runs, what waits, and every run behind a filter."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from callboard.accounts.permissions import Permission, may
+from callboard.views import overview
+from console.deps import Ledger, SignedIn  # noqa: TC001 - FastAPI reads annotations at run time
+from console.pages import _queries
+from console.pages._kit import RUNS, show
+from console.pages._listing import look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from callboard.views.overview import Point
+
+router = APIRouter(include_in_schema=False)
+WINDOWS = {"1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(hours=24)}
+
+
+@router.get("/")
+def start(me: SignedIn) -> Response:
+    """Where whoever signs in begins: the board, or the first of their teams."""
+    return RedirectResponse(RUNS if may(me, Permission.BOARD_READ) else "/teams", 303)
+
+
+@router.get("/admin")
+def admin(_me: SignedIn) -> Response:
+    """The shorter address."""
+    return RedirectResponse(RUNS, 303)
+
+
+@router.get(RUNS)
+def dashboard(  # noqa: PLR0913 - what the URL holds
+    request: Request, ledger: Ledger, me: SignedIn, q: str = "", cursor: str = "", window: str = "1h"
+) -> Response:
+    """The dashboard; whoever has teams only is sent to them, for a sign-in ends here."""
+    if not may(me, Permission.BOARD_READ):
+        return RedirectResponse("/teams", 303)
+    now = datetime.now(UTC)
+    chosen = window if window in WINDOWS else "1h"
+    told = overview.tell(ledger, now=now, window=WINDOWS[chosen])
+    return show(
+        request,
+        ledger,
+        "dashboard.html",
+        overview=told,
+        counts=told.counts,
+        chart=chart(told.series),
+        windows=list(WINDOWS),
+        window=chosen,
+        issues=_queries.open_issues(ledger, now),
+        running=_queries.running(ledger),
+        waits=_queries.oldest_waits(ledger, now),
+        list=look(ledger, "runs", RUNS, q=q, cursor=cursor),
+    )
+
+
+def chart(series: Sequence[Point]) -> dict[str, object]:
+    """Attempts per step as uPlot draws them; moments in seconds since 1970."""
+    return {
+        "at": [int(point.at.timestamp()) for point in series],
+        "series": [
+            {"label": "completed", "colour": "run", "values": [point.success for point in series]},
+            {"label": "retried", "colour": "wait", "values": [point.retry for point in series]},
+            {"label": "failed", "colour": "bad", "values": [point.failed for point in series]},
+        ],
+    }
