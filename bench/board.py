@@ -77,6 +77,7 @@ CASES = (
     Case("runs", "trigger:replay:12"),
     Case("runs", "age:>20d"),
     Case("runs", "age:<10m"),
+    Case("runs", "age:>30d queue:mail attempt:>2"),
     Case("runs", "age:>33d queue:nowhere"),
     Case("runs", "state:failed age:>2h"),
     Case("runs", "created:today"),

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 #: Characters that are kept of one line, and of all lines of an attempt; as Python spells them, roughly those of JSON.
-LONGEST_LINE, LONGEST_LOG = 8_192, 65_536
+LONGEST_LINE, LONGEST_LOG = 16_384, 65_536
 _LONGEST_EVENT = 1_000
 
 
@@ -40,5 +40,5 @@ def _size(line: dict[str, Any]) -> int:
 
 
 def _shortened(line: dict[str, Any], size: int) -> dict[str, Any]:
-    short = {name: line[name] for name in ("at", "level", "event", "logger") if name in line}
+    short = {name: line[name] for name in ("at", "level", "event", "logger", "error_type") if name in line}
     return short | {"event": str(short.get("event", ""))[:_LONGEST_EVENT], "left_out": f"{size} characters of fields"}

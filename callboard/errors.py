@@ -19,6 +19,7 @@ CallboardError
 +-- Conflict                what is there already forbids it: the name is taken, the last admin must stay
 +-- NotFound                 no job, run or dead letter of that name or id
 +-- NotActionable            the job says that a retry of its failed run makes no sense any more
++-- SealedMessage           a message in the ledger was sealed with a key that is not here
 +-- ReplayRefused            the dead letter was replayed or discarded before
 """
 
@@ -171,6 +172,10 @@ class NotFound(CallboardError):  # noqa: N818 - the outcome's usual name
 
 class NotActionable(CallboardError):  # noqa: N818 - the outcome's usual name
     """The job itself says that a retry of its failed run makes no sense any more, and why."""
+
+
+class SealedMessage(CallboardError):  # noqa: N818 - what it is
+    """A message that the ledger keeps cannot be opened here; the message says which key it was sealed with."""
 
 
 class ReplayRefused(CallboardError):  # noqa: N818 - the outcome's usual name

@@ -91,7 +91,8 @@ def job(name: str, **options: Any) -> Callable[[Callable[P, R]], Job[P, R]]:  # 
     Args:
         name: How people, the ledger and the metrics call it; unique over all catalogues.
         **options: The fields of `JobSpec`: queue, cadence, retry, time_limit (s), late_limit (s), single, single_per,
-            durable, on_crash, priority, scope, permission, notify, concurrency, rate, log_level, owner, runbook, label.
+            durable, on_crash, priority, scope, permission, notify, concurrency, rate, actionable, log_level, owner,
+            runbook, label, slo, tier.
 
     Raises:
         DeclarationError: An option is unknown or does not fit; the message says how to mend it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -14,6 +15,7 @@ from callboard.channel_urls import parse as parse_channels
 from callboard.mail_server import MailServer
 
 PREFIX = "CALLBOARD_"
+_KEY_BYTES = 32
 
 
 class LaneSetting(NamedTuple):
@@ -42,6 +44,13 @@ def _promise(queue: str, seconds: str) -> float:
     if not queue or not 0 < promise < float("inf"):
         raise ValueError(f"queue promise '{queue}={seconds}' must look like 'mail=60': a queue and seconds above 0.")
     return promise
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(b64decode(text, validate=True)) == _KEY_BYTES
+    except ValueError:
+        return False
 
 
 class Settings(BaseSettings):
@@ -151,13 +160,17 @@ class Settings(BaseSettings):
         ge=0,
         description="Of a schedule that fires more often, no completion is told, and one problem in so long.",
     )
+    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Keys that seal messages in the ledger: 32 bytes in base64, comma separated; the first seals.",
+    )
     smtp_url: SecretStr | None = Field(
         None,
         description="Where mail goes out: `smtp://user:password@host:587?tls=starttls`, or `smtps://` with port 465; "
         "`tls=none` only where nobody listens; `ca=` names a file of certificates to trust.",
     )
     mail_from: str = Field(
-        "", description="Sender of mails; unset: the mail server's user if that is an address, else callboard@<host>."
+        "", description="Sender of mails; unset: the mail server's user if that is an address, else callboard@host."
     )
     notify_channels: Annotated[dict[str, SecretStr], NoDecode] = Field(
         {},
@@ -187,6 +200,17 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("secret_keys", mode="before")
+    @classmethod
+    def _check_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys = tuple(part.strip() for part in value.split(",") if part.strip())
+        for number, key in enumerate(keys, 1):
+            if not _is_key(key):
+                raise ValueError(f"key {number} is not 32 bytes in base64; `openssl rand -base64 32` makes one.")
+        return tuple(SecretStr(key) for key in keys)
 
     @field_validator("lanes", mode="before")
     @classmethod

@@ -12,6 +12,8 @@ import typer
 from typer._click.utils import PacifyFlushWrapper
 from typer.exceptions import TyperException
 
+from cli import board
+from cli._commands import COMMANDS
 from cli._lazy import LazyGroup
 from cli._options import application
 
@@ -33,12 +35,35 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - Typer's signature
 
 @app.callback(epilog="Exit codes and every option: docs/reference/commands.md")
 def _root(
+    context: typer.Context,
     *,
-    version: Annotated[
+    api: Annotated[
+        str | None,
+        typer.Option("--api", metavar="URL", envvar="CALLBOARD_API_URL", help="Act on the board behind this API."),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", envvar="CALLBOARD_API_KEY", help="The API key; better in the variable."),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback prints it
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
     """Background jobs on Dramatiq: run them, see them, repair them."""
+    board.use(*_far(context, api, key))
+
+
+def _far(context: typer.Context, api: str | None, key: str | None) -> tuple[str | None, str | None]:
+    """The API that this command acts on; the variable means nothing to what starts on this machine."""
+    name = context.invoked_subcommand or ""
+    entry = COMMANDS.get(name)
+    if api is None or entry is None or entry.far == "works":
+        return api, key
+    if entry.far == "here" and getattr(context.get_parameter_source("api"), "name", "") == "ENVIRONMENT":
+        return None, None
+    raise typer.BadParameter(
+        f"callboard {name} does not work over an API; run it where the board is, without --api and CALLBOARD_API_URL"
+    )
 
 
 def execute(argv: Sequence[str]) -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Entry(NamedTuple):
-    """One command: the module whose `app` it is, and its line in the help. A test holds the line against the module."""
+    """One command: the module whose `app` it is, and its line in the help. A test holds the line against the module.
+
+    `far` says what it does with `--api`: it works over one, refuses it, or is of this machine and ignores the variable.
+    """
 
     module: str
     section: str
     summary: str
     hidden: bool = False
+    far: Literal["works", "refuses", "here"] = "here"
 
 
 RUNNING, LOOKING, MENDING, ALONE = "Run the board", "See", "Act and repair", "Set up and test"
@@ -23,25 +27,27 @@ COMMANDS: dict[str, Entry] = {
     "exporter": Entry("cli.exporter", RUNNING, "Serve metrics for Prometheus."),
     "console": Entry("cli.console", RUNNING, "Serve the console and its API."),
     "worker-process": Entry("cli.worker_process", RUNNING, "Run one worker process.", hidden=True),
-    "top": Entry("cli.top", LOOKING, "Watch queues, jobs, runs, schedules and workers, live."),
-    "runs": Entry("cli.runs", LOOKING, "List runs, newest first."),
-    "jobs": Entry("cli.jobs", LOOKING, "List the jobs of the loaded catalogues."),
-    "schedules": Entry("cli.schedules", LOOKING, "List schedules, or pause and resume one."),
-    "queues": Entry("cli.queues", LOOKING, "List queues and what waits in them."),
-    "workers": Entry("cli.workers", LOOKING, "List worker processes."),
-    "notifications": Entry("cli.notifications", LOOKING, "List who was told of what, or send a test message."),
-    "run": Entry("cli.run", MENDING, "Run a job in this process, or show a run."),
-    "trigger": Entry("cli.trigger", MENDING, "Ask the workers to run a job now."),
-    "cancel": Entry("cli.cancel", MENDING, "Cancel a run."),
-    "issues": Entry("cli.issues", MENDING, "List issues; show, take, resolve, reopen and silence one."),
-    "failures": Entry("cli.failures", MENDING, "List failed attempts, show one, and retry them."),
-    "dead-letters": Entry("cli.dead_letters", MENDING, "List, show, replay and discard dead letters."),
-    "sessions": Entry("cli.sessions", MENDING, "Search, restore and repair the sessions catalogue."),
-    "audit": Entry("cli.audit", LOOKING, "List who did what, newest first."),
-    "users": Entry("cli.users", ALONE, "List users, let somebody in, and change what they may."),
-    "teams": Entry("cli.teams", ALONE, "List teams, make and delete them, and say who is in them."),
-    "projects": Entry("cli.projects", ALONE, "List projects, make and delete them."),
-    "keys": Entry("cli.keys", ALONE, "List, create and revoke API keys."),
+    "top": Entry("cli.top", LOOKING, "Watch queues, jobs, runs, schedules and workers, live.", far="refuses"),
+    "runs": Entry("cli.runs", LOOKING, "List runs, newest first.", far="works"),
+    "jobs": Entry("cli.jobs", LOOKING, "List the jobs of the loaded catalogues.", far="works"),
+    "schedules": Entry("cli.schedules", LOOKING, "List schedules, or pause and resume one.", far="works"),
+    "queues": Entry("cli.queues", LOOKING, "List queues and what waits in them.", far="works"),
+    "workers": Entry("cli.workers", LOOKING, "List worker processes.", far="works"),
+    "notifications": Entry(
+        "cli.notifications", LOOKING, "List who was told of what, or send a test message.", far="refuses"
+    ),
+    "run": Entry("cli.run", MENDING, "Run a job in this process, or show a run.", far="works"),
+    "trigger": Entry("cli.trigger", MENDING, "Ask the workers to run a job now.", far="works"),
+    "cancel": Entry("cli.cancel", MENDING, "Cancel a run.", far="works"),
+    "issues": Entry("cli.issues", MENDING, "List issues; show, take, resolve, reopen and silence one.", far="works"),
+    "failures": Entry("cli.failures", MENDING, "List failed attempts, show one, and retry them.", far="works"),
+    "dead-letters": Entry("cli.dead_letters", MENDING, "List, show, replay and discard dead letters.", far="works"),
+    "sessions": Entry("cli.sessions", MENDING, "Search, restore and repair the sessions catalogue.", far="refuses"),
+    "audit": Entry("cli.audit", LOOKING, "List who did what, newest first.", far="refuses"),
+    "users": Entry("cli.users", ALONE, "List users, let somebody in, and change what they may.", far="refuses"),
+    "teams": Entry("cli.teams", ALONE, "List teams, make and delete them, and say who is in them.", far="refuses"),
+    "projects": Entry("cli.projects", ALONE, "List projects, make and delete them.", far="refuses"),
+    "keys": Entry("cli.keys", ALONE, "List, create and revoke API keys.", far="refuses"),
     "check": Entry("cli.check", ALONE, "Check settings, servers and jobs; starts nothing."),
     "observability": Entry("cli.observability", ALONE, "Write monitoring files, and check a live Prometheus."),
     "migrate": Entry("cli.migrate", ALONE, "Bring the database to the newest revision."),

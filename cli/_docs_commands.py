@@ -24,6 +24,25 @@ _INTRODUCTION = (
 )
 
 
+_FAR = (
+    "`callboard --api URL COMMAND`, with the key in `CALLBOARD_API_KEY`, acts on the board behind a console's API, as "
+    "whose the key is: it needs no database, broker or job here. `CALLBOARD_API_URL` says the same as `--api`. The key "
+    "can be given as `--key` too, but then other users of the machine can see it. Tables, JSON and exit codes are the "
+    "same; a refused key is exit code 1, an API that does not answer 5."
+)
+
+
+def _far() -> Iterator[str]:
+    """Which commands work over an API."""
+    for far, told in (("works", "These work so"), ("refuses", "These do not, and say so")):
+        names = ", ".join(f"`{name}`" for name, entry in COMMANDS.items() if entry.far == far)
+        yield f"{told}: {names}."
+    yield (
+        "Of these, `run JOB`, `queues delayed`, `queues drop` and `dead-letters show --payload` work only where the "
+        "board is. The other commands are of the machine that they run on."
+    )
+
+
 def commands_page() -> str:
     """The text of the page."""
     root = typer.main.get_command(app)
@@ -33,6 +52,7 @@ def commands_page() -> str:
         "## Exit codes",
         table(["Code", "Meaning"], ([str(code.value), code.meaning] for code in Exit)),
     ]
+    parts += ["## Over an API", _FAR, *_far()]
     assert isinstance(root, TyperGroup)  # noqa: S101 - for the type checker
     for section in dict.fromkeys(entry.section for entry in COMMANDS.values()):
         parts.append(f"## {section}")

@@ -6,6 +6,8 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
+from pydantic import SecretStr
+
 from callboard.settings import Settings, get_settings
 from cli._markdown import page, table
 from cli._problems import variables
@@ -23,7 +25,16 @@ _INTRODUCTION = (
     "bytes, lists are comma separated."
 )
 _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-_WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", tuple: "list"}
+_WORDS: dict[type, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    Path: "path",
+    tuple: "list",
+    dict: "names and values",
+    SecretStr: "secret text",
+}
 
 
 def settings_page() -> str:
@@ -67,7 +78,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, Path) and field.default_factory is not None:
         return f"`$CALLBOARD_HOME/{value.relative_to(get_settings().home)}`"
-    if value is None or value == ():
+    if value is None or value in ((), {}, ""):
         return "unset"
     if isinstance(value, tuple):
         return f"`{','.join(value)}`"

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from callboard.errors import DeclarationError
-from callboard.ledger.database import transaction
-from callboard.loading import load_actors
-from callboard.settings import get_settings
-from callboard.views.story import tell
 from callboard.waiting import times
 from cli import _times, runs
 from cli._ids import short
 from cli._output import Column, Row, console, counts, pick, state, table
+from cli.board import board
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,16 +28,9 @@ _LINE_KEYS = ("at", "level", "event", "logger")
 _CHILD_KEYS = ["id", "job", "state", "created_at"]
 
 
-def _load(run_id: str) -> Story:
-    with suppress(DeclarationError):  # a page is wanted most when something is broken; the row tells the limit too
-        load_actors(get_settings())
-    with transaction() as connection:
-        return tell(connection, run_id, now=_times.now())
-
-
 def row_of(run_id: str) -> dict[str, Any]:
     """The run as JSON: a row of `callboard runs`, what it waits for, its history, failures, children and letters."""
-    story = _load(run_id)
+    story = board().story(run_id)
     return runs.row_of(story.run, story.now) | {
         "waits": [asdict(one) for one in story.waits],
         "history": story.run["history"] or [],
@@ -58,7 +46,7 @@ def row_of(run_id: str) -> dict[str, Any]:
 
 def page(run_id: str) -> None:
     """Print the run for people: the newest failure's traceback last, where the eye ends."""
-    story, out = _load(run_id), console()
+    story, out = board().story(run_id), console()
     run, moment = story.run, story.now
     out.print(Text.assemble(str(run["id"]), "  ", (run["job"], "bold"), "  ", state(run["state"])))
     for label, value in (*_waits(story.waits), *_facts(run, moment), *_kin(story)):

@@ -9,31 +9,30 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from callboard.ledger import listing
-from callboard.ledger.database import transaction
 from cli import runs
 from cli._output import Row, console, say, state
+from cli.board import board, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from uuid import UUID
 
 #: The worker writes progress twice a second.
-_POLL_SECONDS = 0.25
+_POLL_SECONDS, _FAR_POLL_SECONDS = 0.25, 1.0
 _ENDED = ("completed", "failed", "cancelled")
 _Display = "Callable[[Row], None]"
 
 
 def watch(run_id: UUID) -> dict[str, Any]:
     """Show the run's progress until it has ended, and return its row."""
+    at = board()
     with _display() as display:
         while True:
-            with transaction() as connection:
-                run = dict(listing.run(connection, str(run_id)))
+            run = dict(at.run(str(run_id)))
             if run["state"] in _ENDED:
                 break
             display(run)
-            time.sleep(_POLL_SECONDS)
+            time.sleep(_FAR_POLL_SECONDS if is_remote() else _POLL_SECONDS)
     say(_ending(run))
     return run
 

@@ -1,6 +1,6 @@
-"""The reference pages of commands, exit codes, settings, jobs, permissions and filters, built from the code.
+"""The reference pages of commands, exit codes, settings, jobs, permissions, filters and the API, built from the code.
 
-python -m cli.docs           write commands.md, settings.md, jobs.md, permissions.md and filters.md in docs/reference
+python -m cli.docs           write a page for each of these in docs/reference
 python -m cli.docs --check   exit 1 if a page differs from what the code says
 """
 
@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from cli._docs_api import api_page
 from cli._docs_commands import commands_page
 from cli._docs_filters import filters_page
 from cli._docs_jobs import jobs_page
@@ -28,6 +29,7 @@ def pages() -> dict[str, str]:
         "jobs": jobs_page,
         "permissions": permissions_page,
         "filters": filters_page,
+        "api": api_page,
     }
     return {f"docs/reference/{name}.md": build() for name, build in built.items()}
 

@@ -10,18 +10,13 @@ from rich.text import Text
 
 from callboard import filters
 from callboard.exits import Exit
-from callboard.ledger import failures as ledger
-from callboard.ledger import pages
-from callboard.ledger.database import transaction
-from callboard.loading import load_actors
-from callboard.operations import failures as operations
-from callboard.settings import get_settings
 from cli import _times
 from cli._filters import say_more
 from cli._ids import short
-from cli._options import AsJson, Limit, application, usage, who
+from cli._options import AsJson, Limit, application, usage
 from cli._output import Column, Row, console, pick, print_json, say
 from cli._output import show as show_rows
+from cli.board import board
 
 app = application(help="List failed attempts, show one, and retry them.")
 
@@ -74,8 +69,7 @@ def list_failures(
 
 def _list(text: str, limit: int, cursor: str | None = None, *, as_json: bool) -> None:
     chosen = filters.parse(text, "failures")
-    with transaction() as connection:
-        found = pages.search(connection, chosen, cursor=cursor, limit=limit)
+    found = board().search(chosen, cursor=cursor, limit=limit)
     show_rows([pick(row, KEYS) for row in found.rows], _COLUMNS, as_json=as_json, empty=_EMPTY)
     say_more(found)
 
@@ -87,8 +81,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Show one failed attempt: what it was given, what it logged, and its traceback."""
-    with transaction() as connection:
-        failure = ledger.get(connection, _number(number))
+    failure = board().failure(_number(number))
     if as_json:
         print_json(pick(failure, (*KEYS, "traceback", "log")))
         return
@@ -96,6 +89,8 @@ def show(
     for label, value in _facts(failure):
         if value:
             say(Text.assemble((f"  {label:<12}", "dim"), value))
+    if failure["log"]:
+        say(Text("\nlogged", style="dim"))
     for line in failure["log"] or ():
         rest = " ".join(f"{key}={value}" for key, value in line.items() if key not in _LINE_KEYS)
         say(Text(f"  {line['at']} {line['level']:<7} {line['event']} {rest}".rstrip()))
@@ -114,8 +109,7 @@ def retry(
 ) -> None:
     """Run failed runs again, each at most once, as new runs with the same arguments."""
     wanted = [_number(number) for number in numbers]
-    load_actors(get_settings())
-    results = operations.retry(wanted, who=who(), why=why, force=force)
+    results = board().retry(wanted, why=why, force=force)
     if as_json:
         print_json([asdict(result) for result in results])
     for result in () if as_json else results:
@@ -136,7 +130,7 @@ def _retried(failure: Row) -> str:
     made = (failure["retry_state"] or {}).get("attempts", 0)
     if made:
         return f"{made} made"
-    return "may help" if failure["retryable"] else "no"
+    return "may help" if failure["retryable"] and failure["kind"] != "authentication" else "no"
 
 
 def _facts(failure: Row) -> Iterator[tuple[str, str]]:
@@ -160,7 +154,7 @@ def _facts(failure: Row) -> Iterator[tuple[str, str]]:
 
 def _next(failure: Row) -> str:
     told = f"`callboard failures retry {failure['id']}` runs it again, if nobody did"
-    if failure["retryable"]:
+    if failure["retryable"] and failure["kind"] != "authentication":
         return f"{told}."
     return f"Mend the cause first; then {told} with --force."
 

@@ -7,16 +7,13 @@ import typer
 from rich.text import Text
 
 from callboard import filters
-from callboard.ledger import issues as ledger
-from callboard.ledger import pages
-from callboard.ledger.database import transaction
-from callboard.operations import issues as operations
 from cli import _times
 from cli._filters import say_more
 from cli._ids import short
-from cli._options import AsJson, Limit, age, application, usage, who
+from cli._options import AsJson, Limit, age, application, usage
 from cli._output import Column, Row, console, pick, print_json, say, state, table
 from cli._output import show as show_rows
+from cli.board import board
 
 app = application(help="List issues; show, take, resolve, reopen and silence one.")
 
@@ -82,8 +79,7 @@ def list_issues(
 
 def _list(text: str, limit: int, cursor: str | None = None, *, as_json: bool) -> None:
     chosen = filters.parse(text, "issues")
-    with transaction() as connection:
-        found = pages.search(connection, chosen, cursor=cursor, limit=limit)
+    found = board().search(chosen, cursor=cursor, limit=limit)
     show_rows([pick(row, KEYS) for row in found.rows], _COLUMNS, as_json=as_json, empty=_EMPTY)
     say_more(found)
 
@@ -95,10 +91,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Show one issue: its last failures, its dead letters, and what to do next."""
-    with transaction() as connection:
-        issue = ledger.get(connection, _number(number))
-        letters = ledger.letters(connection, issue["id"])
-        failed = ledger.latest_failures(connection, issue["id"])
+    issue, letters, failed = board().issue(_number(number))
     if as_json:
         told: dict[str, Any] = pick(issue, KEYS) | dict(letters)
         print_json(told | {"failures": [pick(one, _FAILURE_KEYS) for one in failed], "next": _next(issue, letters)})
@@ -116,21 +109,21 @@ def show(
 @app.command()
 def resolve(number: Number, *, why: Why = "") -> None:
     """Say that the cause is gone; the issue opens again if it comes back."""
-    issue = operations.resolve(_number(number), who=who(), why=why)
+    issue = board().change_issue(_number(number), "resolve", why)
     say(f"Issue {issue['id']} is resolved; it opens again if it comes back.")
 
 
 @app.command()
 def take(number: Number, *, why: Why = "") -> None:
     """Say that you work on it."""
-    issue = operations.take(_number(number), who=who(), why=why)
+    issue = board().change_issue(_number(number), "take", why)
     say(f"Issue {issue['id']} is yours ({issue['status_by']}); `callboard issues resolve {issue['id']}` ends it.")
 
 
 @app.command()
 def reopen(number: Number, *, why: Why = "") -> None:
     """Say that it is not over, or that nobody works on it any more."""
-    issue = operations.reopen(_number(number), who=who(), why=why)
+    issue = board().change_issue(_number(number), "reopen", why)
     say(f"Issue {issue['id']} is open.")
 
 
@@ -147,7 +140,7 @@ def silence(
     if (lasts is None) is not end:
         usage("say how long with --for 2h, or --end to let it alarm again")
     until = None if lasts is None else _times.now() + lasts
-    issue = operations.silence(_number(number), until, who=who(), why=why)
+    issue = board().silence(_number(number), until, why)
     told = f"silent until {_times.clock(until, _times.now())} UTC" if until else "no longer silent"
     say(f"Issue {issue['id']} is {told}.")
 
@@ -166,12 +159,12 @@ def _status(issue: Row) -> Text:
 
 def _facts(issue: Row, letters: Row) -> Iterator[tuple[str, str]]:
     moment = _times.now()
-    again = f", came back {issue['reopened']} times" if issue["reopened"] else ""
+    again = f", came back {_times_of(issue['reopened'])}" if issue["reopened"] else ""
     yield "type", f"{issue['type']}, {issue['severity']}"
     yield "of", issue["job"] or issue["subject"]
     yield "scope", issue["scope"]
     yield "project", issue["project_id"] or ""
-    yield "happened", f"{issue['occurrences']} times{again}"
+    yield "happened", f"{_times_of(issue['occurrences'])}{again}"
     yield "first", f"{_times.clock(issue['first_seen_at'], moment)} UTC"
     yield "last", f"{_times.clock(issue['last_seen_at'], moment)} UTC, run {issue['last_run_id'] or '-'}"
     if issue["status_at"] is not None:
@@ -180,6 +173,10 @@ def _facts(issue: Row, letters: Row) -> Iterator[tuple[str, str]]:
     if issue["silenced_until"] is not None and issue["silenced_until"] > moment:
         yield "silent", f"until {_times.clock(issue['silenced_until'], moment)} UTC, by {issue['silenced_by']}"
     yield "letters", f"{letters['open_letters']} open of {letters['letters']}" if letters["letters"] else ""
+
+
+def _times_of(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 _BY_TYPE = {

@@ -1,13 +1,11 @@
 """`callboard jobs`."""
 
-from typing import Any
+from dataclasses import asdict
 
-from callboard.job import Job
-from callboard.loading import load_actors
-from callboard.settings import get_settings
 from cli import _times
 from cli._options import AsJson, application
 from cli._output import Column, show
+from cli.board import board
 
 app = application()
 
@@ -25,31 +23,8 @@ _COLUMNS = (
 @app.command()
 def jobs(*, as_json: AsJson = False) -> None:
     """List the jobs of the loaded catalogues."""
-    rows = [_row(job) for job in load_actors(get_settings()).values()]
+    rows = [asdict(job) for job in board().jobs()]
     if not as_json:
         moment = _times.now()
         rows = [row | {"now": moment} for row in rows]
     show(rows, _COLUMNS, as_json=as_json, empty=_EMPTY)
-
-
-def _row(job: Job[Any, Any]) -> dict[str, object]:
-    spec = job.spec
-    cadence = spec.cadence
-    return {
-        "job": spec.name,
-        "queue": spec.queue,
-        "cadence": None if cadence is None else str(cadence),
-        "cadence_words": None if cadence is None else cadence.describe(),
-        "next_at": None if cadence is None else cadence.after(_times.now()),
-        "time_limit_seconds": spec.time_limit,
-        "single": spec.is_single,
-        "single_per": spec.single_by,
-        "durable": spec.is_durable,
-        "on_crash": spec.on_crash,
-        "retry": repr(spec.retry),
-        "priority": spec.priority,
-        "scope": spec.scope,
-        "owner": spec.owner,
-        "module": spec.fn.__module__,
-        "doc": spec.doc,
-    }

@@ -14,7 +14,7 @@ from cli import _times
 from cli._options import AsJson, Limit, age, application, usage
 from cli._output import Column, pick, print_json, say, show, state
 
-app = application(no_args_is_help=True)
+app = application(help="List who was told of what, or send a test message.", no_args_is_help=True)
 
 _KEYS = (
     *("id", "run_id", "job", "event", "channel", "target", "state", "attempts", "error"),

@@ -15,6 +15,7 @@ from cli._options import Args, application
 from cli._output import print_json, say
 from cli._run_page import page, row_of
 from cli._service import configure_logs
+from cli.board import here_only
 
 
 class RunGroup(TyperGroup):
@@ -42,6 +43,7 @@ def run() -> None:
 @app.command("job", hidden=True)
 def job(name: Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.")], *, arg: Args = None) -> None:
     """Run a job here and now; nobody retries it."""
+    here_only("callboard run JOB")
     _samples.use(get_settings().home)
     configure_logs("cli")
     result = run_standalone(name, arg or ())

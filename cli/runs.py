@@ -6,15 +6,14 @@ from typing import Annotated
 import typer
 
 from callboard.filters import Filter, parse
-from callboard.ledger import pages
-from callboard.ledger.database import transaction
 from callboard.ledger.tables import STATES
 from callboard.waiting import times
 from cli import _times
-from cli._filters import say_more
+from cli._filters import keys, say_more
 from cli._ids import short
 from cli._options import AsJson, Limit, age, application, usage
 from cli._output import Cell, Column, Row, counts, pick, show, state
+from cli.board import board
 
 app = application()
 
@@ -53,7 +52,7 @@ _PATTERNS = ("job", "trigger")
 _EMPTY = "No run fits. `callboard jobs` lists what can run; `callboard trigger JOB` starts one."
 
 
-@app.command()
+@app.command(epilog=keys("runs"))
 def runs(  # noqa: PLR0913 - the command's options
     words: Annotated[
         list[str] | None, typer.Argument(metavar="FILTER", help="E.g. state:failed 'job:sync_*' age:>2h timeout.")
@@ -84,11 +83,11 @@ def runs(  # noqa: PLR0913 - the command's options
     given = {"job": job, "queue": queue, "trigger": trigger, "correlation": correlation}
     chosen = _filter(words or [], _state(state_), since, given)
     moment = _times.now()
-    with transaction() as connection:
-        found = pages.search(connection, chosen, cursor=cursor, limit=limit)
+    found = board().search(chosen, cursor=cursor, limit=limit)
     rows = [row_of(run, moment) if as_json else {**run, "now": moment} for run in found.rows]
     show(rows, COLUMNS, as_json=as_json, empty=_EMPTY if found.next is None else "No run fits so far.")
-    say_more(found)
+    if not as_json:
+        say_more(found)
 
 
 def _state(name: str | None) -> str | None:

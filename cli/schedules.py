@@ -8,14 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from callboard.ledger.database import transaction
-from callboard.loading import load_actors
-from callboard.operations import schedules as operations
-from callboard.settings import get_settings
 from callboard.views import schedules as view
 from cli import _times
-from cli._options import AsJson, application, who
+from cli._options import AsJson, application
 from cli._output import Column, Row, console, pick, print_json, say, show, state
+from cli.board import board
 
 app = application(subcommand_metavar="[pause|resume JOB]")
 
@@ -70,10 +67,8 @@ def schedules(
     """List schedules, or pause and resume one."""
     if context.invoked_subcommand is not None:
         return
-    load_actors(get_settings())
     moment = _times.now()
-    with transaction() as connection:
-        rows = [_row(one, moment) for one in view.listing(connection, now=moment, everything=everything, ticks=_TICKS)]
+    rows = [_row(one, moment) for one in board().schedules(everything=everything, ticks=_TICKS)]
     if as_json:
         print_json([{key: value for key, value in row.items() if key not in ("now", "marks")} for row in rows])
     elif upcoming:
@@ -87,14 +82,14 @@ def schedules(
 @app.command()
 def pause(job: JobName) -> None:
     """Stop a schedule from firing; what runs already goes on."""
-    operations.pause(job, who=who())
+    board().change_schedule(job, "pause")
     say(f"{job} is paused: its ticks are skipped until `callboard schedules resume {job}`.")
 
 
 @app.command()
 def resume(job: JobName) -> None:
     """Let a paused schedule fire again; what it has missed is not made up for."""
-    operations.resume(job, who=who())
+    board().change_schedule(job, "resume")
     say(f"{job} fires again.")
 
 

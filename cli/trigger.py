@@ -11,14 +11,11 @@ from redis import RedisError
 from callboard.arguments import parse_arguments
 from callboard.errors import DuplicateRun
 from callboard.exits import Exit
-from callboard.ledger.facts import RunFacts
-from callboard.loading import load_actors
-from callboard.operations.runs import trigger as ask_for
-from callboard.settings import get_settings
 from cli._ids import short
-from cli._options import Args, application, usage, who
+from cli._options import Args, application, usage
 from cli._output import say
 from cli._watch import watch
+from cli.board import board
 
 app = application()
 
@@ -36,13 +33,11 @@ def trigger(
     ] = None,
 ) -> None:
     """Ask the workers to run a job now."""
-    load_actors(get_settings())
-    facts = _ask(name, parse_arguments(arg or ()), tuple(_address(text) for text in notify or ()))
-    shown = short(facts.id)
+    run_id = _ask(name, parse_arguments(arg or ()), tuple(_address(text) for text in notify or ()))
     if not wait:
-        say(f"{name} is asked for: callboard run show {shown}")
+        say(f"{name} is asked for: callboard run show {short(run_id)}")
         return
-    ended = _wait(facts.id)
+    ended = _wait(run_id)
     raise typer.Exit(_CODES.get(ended["state"], Exit.FAILED))
 
 
@@ -52,9 +47,9 @@ def _address(text: str) -> str:
     return text
 
 
-def _ask(name: str, arguments: dict[str, Any], notify: tuple[str, ...]) -> RunFacts:
+def _ask(name: str, arguments: dict[str, Any], notify: tuple[str, ...]) -> UUID:
     try:
-        return ask_for(name, arguments, who=who(), notify=notify)
+        return board().trigger(name, arguments, notify)
     except DuplicateRun as error:
         say(f"callboard run show {short(error.existing)} shows the run that is already there.", stderr=True)
         raise

@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from callboard.ledger.database import transaction
-from callboard.views import workers as view
 from cli import _times
 from cli._options import AsJson, application
 from cli._output import Column, pick, show, state
+from cli.board import board
 
 app = application()
 
@@ -49,7 +48,6 @@ def workers(
 ) -> None:
     """List worker processes."""
     moment = _times.now()
-    with transaction() as connection:
-        rows = [asdict(row) for row in view.listing(connection, now=moment, everything=everything)]
+    rows = [asdict(row) for row in board().workers(everything=everything)]
     rows = [pick(row, _KEYS) for row in rows] if as_json else [row | {"now": moment} for row in rows]
     show(rows, _COLUMNS, as_json=as_json, empty=_EMPTY)

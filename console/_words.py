@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 _UNITS = (("d", 86_400, 172_800), ("h", 3600, 7200), ("min", 60, 120))
+_UNKNOWN = "\N{EN DASH}"
 _UUID_PREFIX = 13
 _TEN = 10
 _SECOND = 1.0
@@ -23,7 +24,7 @@ _BIG = 1e6
 def duration(seconds: float | None) -> str:
     """`3 ms`, `0.42 s`, `12 s`, `5 min`, `3 h`, `2 d`; a dash for what is not known."""
     if seconds is None:
-        return "–"
+        return _UNKNOWN
     for unit, size, least in _UNITS:
         if seconds >= least:
             return f"{seconds / size:.0f} {unit}"
@@ -35,7 +36,7 @@ def duration(seconds: float | None) -> str:
 def number(value: float | None) -> str:
     """Digits in groups of three, for a screen reader and an eye alike."""
     if value is None:
-        return "–"
+        return _UNKNOWN
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}"
 
 
@@ -81,7 +82,7 @@ def ago(moment: datetime | str | None, now: datetime) -> Markup:
 def since(moment: datetime | str | None, now: datetime) -> Markup:
     """How long ago, without the word: `12 s`."""
     at = parse_moment(moment)
-    return Markup("–") if at is None else _time(at, "since", _whole(max(0.0, (now - at).total_seconds())))
+    return escape(_UNKNOWN) if at is None else _time(at, "since", _whole(max(0.0, (now - at).total_seconds())))
 
 
 def _whole(seconds: float) -> str:
@@ -105,7 +106,7 @@ def pretty(value: Any) -> str:  # noqa: ANN401 - any JSON
 def percent(part: float | None) -> str:
     """`97 %`; 100 only if it is all of it."""
     if part is None:
-        return "–"
+        return _UNKNOWN
     return f"{100 * part:.0f} %" if part in (0, 1) else f"{min(99.9, 100 * part):.3g} %"
 
 

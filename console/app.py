@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
@@ -11,8 +10,6 @@ import structlog
 from dramatiq.errors import BrokerError
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.staticfiles import StaticFiles
-from fastapi.telemetry import TelemetryConfig
 from redis import RedisError
 from starlette.exceptions import HTTPException
 
@@ -29,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from fastapi import APIRouter, Request, Response
+    from fastapi.telemetry import TelemetryConfig
 
     from callboard.settings import Settings
 
 # Requests that are worked on at once; each holds a connection while it asks Postgres, so no more than the pool has.
 _THREADS: Final = 20
-_STATIC: Final = Path(__file__).parent / "static"
 # FastAPI's own spans hold whole addresses, and that of a sign-in link holds its token.
 _SILENT: Final[TelemetryConfig] = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _log = structlog.get_logger(__name__)
@@ -64,7 +61,6 @@ def make_app(settings: Settings, *, routers: Sequence[APIRouter] | None = None) 
     app.state.settings, app.state.policy, app.state.hub = settings, policy, Hub(settings)
     for router in [probes.router, sign_in.router, stream.router, *(_all() if routers is None else routers)]:
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=_STATIC, check_dir=False), name="static")
     _handle_errors(app)
     app.add_middleware(Guard, policy=policy)
     return app

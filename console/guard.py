@@ -48,7 +48,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request, answer = Request(scope), _Dressed(send, scope["path"])
+        request, answer = Request(scope), _Dressed(send)
         try:
             await self._admit(request, receive, answer)
         except HTTPException as refusal:
@@ -88,9 +88,8 @@ class Guard:
 class _Dressed:
     """`send` that adds our headers to those that the answer has, and knows whether it has begun."""
 
-    def __init__(self, send: Send, path: str) -> None:
+    def __init__(self, send: Send) -> None:
         self._send = send
-        self._path = path
         self.started = False
 
     async def __call__(self, message: Message) -> None:
@@ -99,13 +98,8 @@ class _Dressed:
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-            headers.setdefault("Cache-Control", _cache(self._path))
+            headers.setdefault("Cache-Control", "no-store")  # it tells of now, and of somebody's right to see it
         await self._send(message)
-
-
-def _cache(path: str) -> str:
-    """Pages and answers tell of now and of somebody's right to see it; what ships with the package tells nothing."""
-    return "public, max-age=3600" if path.startswith("/static/") else "no-store"
 
 
 def _bounded(headers: Headers, receive: Receive) -> Receive:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from callboard.accounts import Session
 
 router = APIRouter(include_in_schema=False)
-_START = "/admin/background_jobs"
+_START = "/"
 
 
 @router.get("/sign-in")
@@ -70,8 +70,6 @@ def leave(request: Request) -> Response:
         sign_in.out(token)
     answer = RedirectResponse("/sign-in", 303)
     policy(request).drop_cookie(answer)
-    # What the browser still holds of pages is not for whoever comes next.
-    answer.headers["Clear-Site-Data"] = '"cache", "storage"'
     return answer
 
 

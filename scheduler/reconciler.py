@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from callboard.broker.codec import decode
-from callboard.errors import ArgumentsError
+from callboard.errors import ArgumentsError, SealedMessage
 from callboard.ledger import runs
+from callboard.ledger.seal import unseal
 from callboard.loops import Loop
 
 if TYPE_CHECKING:
@@ -105,7 +106,10 @@ class Reconciler(Loop):
 
 
 def _message(row: RowMapping) -> Message[Any] | None:
-    message, defect = decode(bytes(row["payload"]), row["queue"])
+    try:
+        message, defect = decode(unseal(bytes(row["payload"])), row["queue"])
+    except SealedMessage as error:
+        message, defect = None, str(error)
     if message is None or defect:
         _tell(row, defect)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
@@ -53,7 +54,7 @@ def begin(email: str, ip: str | None) -> int:
     Raises:
         SignInRefused: There were too many failures; it says when to try again.
     """
-    given = {"email": email, "ip": ip or ""}
+    given = {"email": email, "ip": _place(ip)}
     with transaction() as connection:
         for lock in _LOCKS:
             connection.execute(lock, given)
@@ -72,6 +73,17 @@ def succeeded(connection: Connection, attempt: int, email: str) -> None:
 def counted_as(email: str) -> str:
     """The address as failures are counted by."""
     return readable(unicodedata.normalize("NFC", email.strip().lower()))[:_LONGEST]
+
+
+def _place(ip: str | None) -> str:
+    """Where a try comes from, as it is counted: of IPv6 the /64, for whoever has one address has all of them."""
+    try:
+        found = ip_address((ip or "").partition("%")[0])
+    except ValueError:
+        return readable(ip or "")[:_LONGEST]
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
 
 
 def _span(seconds: float) -> str:

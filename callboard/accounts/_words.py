@@ -7,6 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING, TypeVar
 
 from callboard.errors import Invalid
+from callboard.ledger.facts import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,3 +71,8 @@ def one_of(text: str, known: Sequence[_T], field: str) -> _T:
         if word == text:
             return word
     raise Invalid(field, f"{field} {text!r} is none of {', '.join(known)}.")
+
+
+def sought(text: str | None) -> str | None:
+    """A text to look something up by, as Postgres takes it; None stays None."""
+    return None if text is None else readable(text)

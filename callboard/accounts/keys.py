@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from callboard.accounts import _tokens, _words
+from callboard.accounts import _tokens, _words, teams
 from callboard.accounts.permissions import SCOPES, Permission, may
 from callboard.accounts.principal import COLUMNS, principal_from
 from callboard.errors import Forbidden, Invalid, NotFound
@@ -128,11 +128,14 @@ def create(
     Raises:
         Invalid: The name, a scope or the expiry does not fit.
         Forbidden: A key asks, or the owner may not read that team, so that the key could do nothing there.
+        NotFound: There is no such team.
     """
     if owner.scopes is not None:
         raise Forbidden("A key cannot make keys: sign in to the console, or use `callboard keys create`.")
     if team_id is not None and not may(owner, Permission.TEAM_READ, team_id=team_id):
         raise Forbidden(f"{owner.email} is not in that team, so a key of theirs could do nothing there.")
+    if team_id is not None:
+        teams.get(connection, team_id)
     key = MARK + _tokens.new_token()
     given: dict[str, Any] = {
         "id": UUID(new_id()),
@@ -190,7 +193,7 @@ def by_prefix(connection: Connection, prefix: str) -> Key:
     Raises:
         NotFound: None begins so, or several do.
     """
-    return _one(connection.execute(_BY_PREFIX, {"prefix": prefix}).mappings().all(), prefix)
+    return _one(connection.execute(_BY_PREFIX, {"prefix": _words.sought(prefix)}).mappings().all(), prefix)
 
 
 def revoke(connection: Connection, key_id: UUID) -> Key:

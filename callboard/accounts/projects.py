@@ -67,7 +67,11 @@ def by_slug(connection: Connection, team: str, slug: str) -> Project:
     Raises:
         NotFound: There is none called so, or it or its team is deleted.
     """
-    row = connection.execute(_BY_SLUG, {"team": team, "slug": slug}).mappings().one_or_none()
+    row = (
+        connection.execute(_BY_SLUG, {"team": _words.sought(team), "slug": _words.sought(slug)})
+        .mappings()
+        .one_or_none()
+    )
     return _found(row, f"{team}/{slug}")
 
 

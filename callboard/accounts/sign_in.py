@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import text
 
-from callboard.accounts import _attempts, _passwords, _tokens, users
+from callboard.accounts import _attempts, _passwords, _tokens, _words, users
 from callboard.accounts.principal import COLUMNS, load, principal_from
 from callboard.errors import Forbidden, Invalid, SignInRefused
 from callboard.ledger import audit
@@ -173,7 +173,7 @@ def listing(connection: Connection, user_id: UUID, *, token: str = "") -> Sequen
 
 def end(connection: Connection, user_id: UUID, sign_in_id: str) -> bool:
     """End one of their sign-ins, by the id of its listing; whether there was one."""
-    return connection.execute(_END_ONE, {"user_id": user_id, "id": sign_in_id}).rowcount > 0
+    return connection.execute(_END_ONE, {"user_id": user_id, "id": _words.sought(sign_in_id)}).rowcount > 0
 
 
 def make_link(user_id: UUID, minutes: float = 10) -> str:

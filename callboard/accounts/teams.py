@@ -100,7 +100,7 @@ def by_slug(connection: Connection, slug: str) -> Team:
     Raises:
         NotFound: There is none called so, or it is deleted.
     """
-    return _found(connection.execute(_BY_SLUG, {"slug": slug}).mappings().one_or_none(), slug)
+    return _found(connection.execute(_BY_SLUG, {"slug": _words.sought(slug)}).mappings().one_or_none(), slug)
 
 
 def create(connection: Connection, name: str, *, slug: str | None = None) -> Team:

@@ -63,7 +63,7 @@ def listing(
     connection: Connection, *, search: str | None = None, after: str | None = None, limit: int = 500
 ) -> Sequence[User]:
     """Users by address; `search` is found in address and name, `after` is the last address of the page before."""
-    given = {"search": search, "after": after, "limit": limit}
+    given = {"search": _words.sought(search), "after": _words.sought(after), "limit": limit}
     return [_user(row) for row in connection.execute(_LIST, given).mappings()]
 
 
@@ -82,7 +82,9 @@ def by_email(connection: Connection, email: str) -> User:
     Raises:
         NotFound: There is none of that address.
     """
-    return _found(connection.execute(_BY_EMAIL, {"email": email.strip()}).mappings().one_or_none(), email)
+    return _found(
+        connection.execute(_BY_EMAIL, {"email": _words.sought(email.strip())}).mappings().one_or_none(), email
+    )
 
 
 def create(connection: Connection, email: str, *, name: str = "", role: str | None = None) -> User:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from sqlalchemy import func, true
 
-from callboard.filters._kinds import Choice, among, begins_an_id
+from callboard.filters._ids import begins_an_id
+from callboard.filters._kinds import Choice, among
 from callboard.filters._syntax import Item, Word, refuse, words, written
 from callboard.filters._values import Unreadable
 from callboard.filters.fields import DEFAULTS, FIELDS
@@ -81,6 +82,10 @@ class Filter:
         """The same without that word, or without all words of a key."""
         kept = (word for word in self.words if which not in (word.key, self._term(word)))
         return Filter(self.resource, tuple(kept))
+
+    def only(self, keys: Collection[str]) -> Filter:
+        """Its words of these keys."""
+        return Filter(self.resource, tuple(word for word in self.words if word.key in keys))
 
     def asked(self, key: str) -> tuple[Item, ...] | None:
         """The values of the only word of that key that says what must be, without comparing; None if there is none."""

@@ -9,21 +9,9 @@ from sqlalchemy import ColumnElement, Float, case, cast, extract, func, literal,
 
 from callboard.failures import Kind as FailureKind
 from callboard.failures import Label
-from callboard.filters._kinds import (
-    SMALLINT,
-    Age,
-    Bound,
-    Choice,
-    Correlation,
-    Duration,
-    Flag,
-    Holds,
-    Id,
-    JobOrId,
-    Number,
-    Text,
-    When,
-)
+from callboard.filters._ids import Correlation, Id, JobOrId
+from callboard.filters._kinds import Choice, Flag, Holds, Text
+from callboard.filters._measures import SMALLINT, Age, Bound, Duration, Number, When
 from callboard.ledger import tables
 
 if TYPE_CHECKING:

@@ -152,7 +152,7 @@ def _job_of_runs(
     chosen: Filter, column: ColumnElement[Any], values: tuple[Any, ...], rest: set[str], state: set[str]
 ) -> Path | None:
     if state and state <= _BAD:
-        return Path(column, values, _ended_badly(), exact=rest == {"job", "state"} and state == _BAD)
+        return Path(column, values, _ended_badly(), exact=rest == {"job", "state"} and "failed" in state)
     if chosen.asked("error") or chosen.asked("kind"):
         return None  # those with an error are fewer than those of a job
     return Path(column, values, exact=rest == {"job"})
@@ -170,7 +170,7 @@ def _narrowed(listing: Listing, chosen: Filter, state: set[str]) -> Path:
         )
         return Path(narrowed=narrowed, exact=rest <= {"state"} and (narrowed is not None or not state))
     if state and state <= _BAD:
-        return Path(narrowed=_ended_badly(), exact=rest == {"state"} and state == _BAD)
+        return Path(narrowed=_ended_badly(), exact=rest == {"state"} and "failed" in state)
     if chosen.asked("error") or chosen.asked("kind"):
         return Path(narrowed=literal_column("runs.error_kind is not null"))
     if (asked := chosen.asked("trigger")) and all(_by_hand(item.parts[0]) for item in asked):

@@ -11,7 +11,7 @@ from sqlalchemy import select, text, tuple_
 
 from callboard.ledger import _cursor, account_tables
 from callboard.ledger.facts import dumps, readable
-from observability.redaction import redact
+from observability.redaction import redact, redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,7 +70,7 @@ def write(
         "resource_type": resource_type,
         "resource_id": str(resource_id),
         "team_id": who.team_id,
-        "why": readable(why)[:_LONGEST_TEXT],
+        "why": redact_text(readable(why))[:_LONGEST_TEXT],
         "ip": who.ip,
         "agent": shortened(who.agent),
         "detail": dumps(redact(detail)) if detail else None,
@@ -80,7 +80,7 @@ def write(
 
 def shortened(text: str | None) -> str | None:
     """What a client says of itself, as it is kept."""
-    return None if text is None else readable(text)[:_LONGEST_TEXT]
+    return None if text is None else redact_text(readable(text))[:_LONGEST_TEXT]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,15 +102,14 @@ class Filter:
     def where(self, now: datetime) -> list[ColumnElement[bool]]:
         """The conditions but `who`, for a query on the table; ages are counted from `now`."""
         found: list[ColumnElement[bool]] = [
-            _ROWS[name] == value
+            _ROWS[name] == (readable(value) if isinstance(value, str) else value)
             for name in ("resource_type", "resource_id", "team_id")
             if (value := getattr(self, name)) is not None
         ]
         if self.action is not None:
-            exact = not self.action.endswith(".")
-            found.append(
-                _ROWS.action == self.action if exact else _ROWS.action.startswith(self.action, autoescape=True)
-            )
+            action = readable(self.action)
+            begins = _ROWS.action.startswith(action, autoescape=True)
+            found.append(begins if action.endswith(".") else _ROWS.action == action)
         if self.older_than is not None:
             found.append(_ROWS.at < now - self.older_than)
         if self.newer_than is not None:
@@ -155,7 +154,7 @@ def page(connection: Connection, chosen: Filter, *, cursor: str | None = None, l
     now = datetime.now(UTC) if place is None else place.now
     conditions = chosen.where(now)
     if chosen.who is not None:
-        conditions.append(_ROWS.who.in_(_whose(connection, chosen.who)))
+        conditions.append(_ROWS.who.in_(_whose(connection, readable(chosen.who))))
     if place is not None:
         conditions.append(tuple_(_ROWS.at, _ROWS.id) < tuple_(*place.key))
     query = select(account_tables.audit).where(*conditions).order_by(_ROWS.at.desc(), _ROWS.id.desc()).limit(limit + 1)

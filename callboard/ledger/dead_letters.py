@@ -13,6 +13,7 @@ from sqlalchemy import and_, case, func, literal_column, select, text
 from callboard.errors import NotFound
 from callboard.ledger import failures, tables
 from callboard.ledger.facts import dumps, readable
+from observability.redaction import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -217,7 +218,7 @@ def _give_up(connection: Connection, which: ColumnElement[bool], by: str, why: s
 
 
 def _reason(why: str) -> str | None:
-    return readable(why)[:_LONGEST_REASON] or None
+    return redact_text(readable(why))[:_LONGEST_REASON] or None
 
 
 # What a replay would mean

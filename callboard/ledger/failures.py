@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from callboard.errors import NotFound
 from callboard.ledger.facts import dumps, readable
+from callboard.ledger.seal import seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -129,7 +130,7 @@ def _row(failing: Failing, issue_id: int) -> dict[str, Any]:
     }
     if failing.buried is None:
         return row
-    return row | {"reason": failing.buried, "payload": b64encode(facts.payload).decode()}
+    return row | {"reason": failing.buried, "payload": b64encode(seal(facts.payload)).decode()}
 
 
 def _folded(failing: Iterable[Failing]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from sqlalchemy import select, text
 from callboard.errors import NotFound
 from callboard.ledger import tables
 from callboard.ledger.facts import dumps, readable
+from observability.redaction import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -108,7 +109,7 @@ def set_status(connection: Connection, issue_id: int, status: str, *, by: str, n
     Raises:
         NotFound: There is none of that id.
     """
-    given = {"id": issue_id, "status": status, "by": by, "note": readable(note)[:_LONGEST_NOTE]}
+    given = {"id": issue_id, "status": status, "by": by, "note": redact_text(readable(note))[:_LONGEST_NOTE]}
     return _found(connection.execute(_SET_STATUS, given).mappings().one_or_none(), issue_id)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from callboard.ledger.facts import dumps
 from callboard.ledger.rows import INTO, TOLD, VALUES, told
+from callboard.ledger.seal import seal
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -75,7 +76,7 @@ def wait(connection: Connection, facts: RunFacts) -> Wait | None:
 def tell(connection: Connection, facts: RunFacts, reason: str) -> None:
     """Write into the row of a run why it waits, and write the row if there is none."""
     given = {"id": facts.id, "created_at": facts.created_at, "reason": reason, "delivery": facts.delivery or None}
-    payload = facts.payload if facts.durable else None
+    payload = seal(facts.payload) if facts.durable else None
     connection.execute(_TELL, given | {"payload": payload, "rows": dumps([told(facts)])})
 
 

@@ -16,27 +16,22 @@ costs neither a statement nor a look at the settings.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.utils import parseaddr
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
 
-import dramatiq.broker
 import structlog
-from dramatiq import Message
 
 from callboard.channel_urls import channels
-from callboard.ids import new_id
-from callboard.ledger import notifications, runs
-from callboard.ledger.database import transaction
-from callboard.ledger.facts import RunFacts, dumps
+from callboard.ledger import notifications, sending_runs
+from callboard.ledger.facts import RunFacts
+from callboard.ledger.sending_runs import NAME, QUEUE, leave
 from callboard.ledger.wire import ERRORS, is_away, told_by
 from callboard.outcome import Cancelled, Completed, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from uuid import UUID
 
     from sqlalchemy import Connection, RowMapping
 
@@ -44,12 +39,10 @@ if TYPE_CHECKING:
     from callboard.ledger.wire import Cursor
     from callboard.settings import Settings
 
+__all__ = ["NAME", "QUEUE", "Outgoing", "Target", "facts_of_row", "leave"]
+
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-#: The job that sends, and its queue; `callboard.notifications` declares it.
-NAME, QUEUE = "callboard_notify", "callboard_notifications"
-#: The key under which a message carries what Callboard knows of it: `callboard.envelope.KEY`, a floor above this one.
-ENVELOPE = "callboard"
 _BY_HAND = ("manual:", "cli")
 _EVENTS = {Completed: "completed", Failed: "failed", Cancelled: "cancelled"}
 
@@ -138,25 +131,19 @@ class Outgoing:
             found += self._completions if news.completed else self._problems
         return dict.fromkeys(found)
 
-    def _write(self, cursor: Cursor, rows: Sequence[dict[str, Any]], told: dict[UUID, RunFacts]) -> None:
+    @staticmethod
+    def _write(cursor: Cursor, rows: Sequence[dict[str, Any]], told: dict[UUID, RunFacts]) -> None:
         """Write all of it or nothing: what Postgres does not take must not keep the runs themselves from ending."""
         try:
             with cursor.connection.transaction():  # a savepoint: the caller has begun one
-                letters = self._insert(cursor, rows, told)
+                written = notifications.insert(cursor, rows)
+                letters = sending_runs.write(cursor, [(number, told[run_id]) for number, run_id in written])
         except ERRORS as error:
             if is_away(error):
                 raise
             logger.exception("notify.refused", error=told_by(error), runs=len(told))
         else:
-            _waiting().extend(letters)
-
-    @staticmethod
-    def _insert(cursor: Cursor, rows: Sequence[dict[str, Any]], told: dict[UUID, RunFacts]) -> list[Message[None]]:
-        written = notifications.insert(cursor, rows)
-        letters = [_letter(number, told[run_id]) for number, run_id in written]
-        if letters:
-            notifications.insert_runs(cursor, [_run(letter) for letter in letters])
-        return letters
+            sending_runs.await_commit(letters)
 
 
 def _row(facts: RunFacts, event: str, target: Target) -> dict[str, Any]:
@@ -199,79 +186,3 @@ def _give_up(cursor: Cursor, facts: RunFacts, error: str) -> None:
     number = facts.args.get("notification")
     if isinstance(number, int):
         notifications.give_up(cursor, number, error)
-
-
-def _letter(number: int, told: RunFacts) -> Message[None]:
-    envelope = {
-        "trigger": f"job:{told.job}",
-        "recorded": True,
-        "durable": True,
-        "correlation_id": told.correlation_id,
-        "parent_id": str(told.id),
-    }
-    return Message(QUEUE, NAME, (), {"notification": number}, {ENVELOPE: envelope}, message_id=new_id())
-
-
-def _run(letter: Message[None]) -> dict[str, Any]:
-    run_id, created_at = _key(letter)
-    envelope = letter.options[ENVELOPE]
-    envelope["eligible_at"] = created_at.timestamp()
-    return {
-        "id": run_id,
-        "created_at": created_at,
-        "job": NAME,
-        "queue": QUEUE,
-        "trigger": envelope["trigger"],
-        "correlation_id": envelope["correlation_id"],
-        "parent_id": UUID(envelope["parent_id"]),
-        "args": dumps(letter.kwargs),
-        "payload": letter.encode(),
-        "delivery": f"{letter.message_id}.0",
-    }
-
-
-def _key(letter: Message[None]) -> tuple[UUID, datetime]:
-    return UUID(letter.message_id), datetime.fromtimestamp(letter.message_timestamp / 1000, UTC)
-
-
-# After the commit
-
-_here = threading.local()
-
-
-def _waiting() -> list[Message[None]]:
-    """The letters that this thread has written and not enqueued yet."""
-    if not hasattr(_here, "letters"):
-        _here.letters = []
-    letters: list[Message[None]] = _here.letters
-    return letters
-
-
-def leave() -> None:
-    """Enqueue what this thread has written, as far as it is committed; called when the transaction is over.
-
-    Never raises: what the broker does not take now, the reconciler sends.
-    """
-    letters: list[Message[None]] | None = getattr(_here, "letters", None)
-    if not letters:
-        return
-    _here.letters = []
-    try:
-        _relay(letters)
-    except Exception as error:  # noqa: BLE001 - as said above
-        told = str(error).partition("\n")[0]
-        logger.warning("notify.send_postponed", messages=len(letters), error=told, error_type=type(error).__name__)
-
-
-def _relay(letters: Sequence[Message[None]]) -> None:
-    broker = dramatiq.broker.global_broker
-    if broker is None:  # a process that only writes, e.g. one that cancels
-        return
-    with transaction() as connection:
-        committed = runs.unsent(connection, [_key(letter) for letter in letters])
-    leaving = [letter for letter in letters if UUID(letter.message_id) in committed]
-    for letter in leaving:
-        broker.enqueue(letter)
-    if leaving:
-        with transaction() as connection:
-            runs.mark_all_enqueued(connection, [_key(letter) for letter in leaving])

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 logger: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
+_FAILED = (Failed, Retry)  # `Failed | Retry` makes a union anew for every run
 # A message whose start the ledger refuses to write comes again after this long.
 _REFUSED_SECONDS = 2.0
 
@@ -144,7 +145,7 @@ class Recorder:
         """
         kept = self._finisher.finish(endings)
         self.news.add("jobs_changed", {one.facts.project_id for one in endings})
-        failed = {one.facts.project_id for one in endings if isinstance(one.outcome, Failed | Retry)}
+        failed = {one.facts.project_id for one in endings if isinstance(one.outcome, _FAILED)}
         if failed:
             self._note_failures(failed)
         return kept

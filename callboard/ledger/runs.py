@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from callboard.ledger.facts import RunFacts, dumps, readable
 from callboard.ledger.rows import INTO, TOLD, VALUES, told
+from callboard.ledger.seal import seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -187,7 +188,7 @@ def _parameters(facts: RunFacts, state: str) -> dict[str, Any]:
         "correlation_id": facts.correlation_id,
         "parent_id": facts.parent_id,
         "args": dumps(facts.args),
-        "payload": facts.payload if facts.durable else None,
+        "payload": seal(facts.payload) if facts.durable else None,
         "delivery": facts.delivery or None,
         "scheduled_for": facts.scheduled_for,
         "missed": facts.missed,
@@ -309,7 +310,7 @@ def insert_many_pending(connection: Connection, many: Sequence[RunFacts]) -> Non
 
 def _pending_row(facts: RunFacts) -> dict[str, Any]:
     row = told(facts) | {"delivery": facts.delivery or None}
-    return row | {"payload": b64encode(facts.payload).decode()} if facts.durable else row
+    return row | {"payload": b64encode(seal(facts.payload)).decode()} if facts.durable else row
 
 
 def unsent(connection: Connection, keys: Iterable[Key]) -> set[UUID]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from callboard.ledger.facts import dumps
 from callboard.ledger.rows import INTO, TOLD, VALUES, event, told
+from callboard.ledger.seal import seal
 from callboard.ledger.tokens import NEXT
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def start(
 def _row(facts: RunFacts) -> dict[str, Any]:
     row = told(facts) | {"delivery": facts.delivery or None, "crashes": 0}
     if facts.durable:
-        row["payload"] = b64encode(facts.payload).decode()
+        row["payload"] = b64encode(seal(facts.payload)).decode()
     if _began_without_a_row(facts):
         detail = "given out before to a worker that died; it may have begun"
         row |= {"crashes": 1, "history": [event("lost", detail)]}

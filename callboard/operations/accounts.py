@@ -295,6 +295,7 @@ def create_key(
     Raises:
         Invalid: The name, a scope or the expiry does not fit.
         Forbidden: A key asks, or the owner is not in that team.
+        NotFound: There is no such team.
     """
     with transaction() as connection:
         text, key = keys.create(connection, owner, name, scopes, team_id=team_id, expires_in=expires_in)

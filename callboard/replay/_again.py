@@ -12,6 +12,7 @@ from callboard.broker.codec import decode, encode
 from callboard.envelope import KEY, facts_of, stamp
 from callboard.errors import ArgumentsError, NotFound, ReplayRefused
 from callboard.ids import new_id
+from callboard.ledger.seal import unseal
 from callboard.settings import get_settings
 from callboard.spec import spec_of
 
@@ -63,7 +64,7 @@ def again(letter: RowMapping, broker: Broker, args: Mapping[str, Any] | None = N
         actor_name=old.actor_name,
         args=taken,
         kwargs=named,
-        options={k: v for k, v in old.options.items() if k not in _DROPPED} | {KEY: _envelope(letter)},
+        options={k: v for k, v in old.options.items() if k not in _DROPPED} | {KEY: _envelope(letter, old)},
         message_id=new_id(),
     )
     stamp(message, None)
@@ -72,7 +73,7 @@ def again(letter: RowMapping, broker: Broker, args: Mapping[str, Any] | None = N
 
 
 def _message_of(letter: RowMapping) -> Message[Any]:
-    message, defect = decode(bytes(letter["payload"]), letter["queue"])
+    message, defect = decode(unseal(bytes(letter["payload"])), letter["queue"])
     if message is None:
         raise ReplayRefused(
             f"Dead letter {letter['id']} holds no message ({defect}), so nothing can run; "
@@ -81,8 +82,11 @@ def _message_of(letter: RowMapping) -> Message[Any]:
     return message
 
 
-def _envelope(letter: RowMapping) -> dict[str, Any]:
+def _envelope(letter: RowMapping, old: Message[Any]) -> dict[str, Any]:
+    """Whoever was to be told of the run that failed is told of this one."""
+    notify = old.options.get(KEY, {}).get("notify")
     return {
+        **({"notify": notify} if notify else {}),
         "correlation_id": letter["correlation_id"],
         "trigger": f"replay:{letter['id']}",
         "parent_id": str(letter["run_id"]),

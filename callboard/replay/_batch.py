@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from callboard.broker.transport import Transport
-from callboard.errors import CallboardError, DuplicateRun
+from callboard.errors import CallboardError, DuplicateRun, ReplayRefused
 from callboard.ledger import claims, dead_letters, runs
 from callboard.ledger.database import transaction
 from callboard.settings import get_settings
@@ -39,6 +39,9 @@ def write(
         by: Who asked.
         why: The reason that was given.
         args: What the arguments were changed to, redacted.
+
+    Raises:
+        ReplayRefused: A letter was not open, which the caller should have seen; nothing is to be committed.
     """
     single = [one.facts for one in batch if one.facts.single]
     holders = claims.take_many(connection, single, lease=get_settings().pending_lease_seconds) if single else {}
@@ -51,8 +54,9 @@ def write(
             done.replayed.append(one)
     if done.replayed:
         runs.insert_many_pending(connection, [one.facts for one in done.replayed])
-        settled = ((one.letter_id, one.facts.id) for one in done.replayed)
-        dead_letters.settle(connection, settled, by=by, why=why, args=args)
+        settled = [(one.letter_id, one.facts.id) for one in done.replayed]
+        if dead_letters.settle(connection, settled, by=by, why=why, args=args) != len(settled):
+            raise ReplayRefused("a letter of the batch was settled before, although it was held; nothing was replayed")
     return done
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from callboard.ledger.seal import is_sealing
 from cli.check._finding import error, ok, warning
 from cli.up._ports import is_free
 
@@ -29,9 +30,18 @@ _FIRST_OPEN_PORT = 1024
 def checks(settings: Settings) -> Iterator[Finding]:
     """Everything about this machine."""
     yield from _home(settings.home)
+    yield from _keys(settings)
     yield from _host(settings.exporter_host)
     yield from _port(settings.exporter_host, settings.exporter_port)
     yield from _embedded(settings)
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    if is_sealing(settings):
+        yield ok(_NAME, "messages of dead letters and pending runs are sealed in the ledger")
+    else:
+        mend = "set CALLBOARD_SECRET_KEYS, alike for all processes; `openssl rand -base64 32` makes a key."
+        yield warning(_NAME, "whoever reads the ledger's tables can read messages, secrets and all", mend)
 
 
 def _home(home: Path) -> Iterator[Finding]:

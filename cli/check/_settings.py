@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cli.check._finding import Finding
 
 _ANSWER_SECONDS = 2.0
+_OF_THE_COMMAND_LINE = ("CALLBOARD_API_URL", "CALLBOARD_API_KEY")
 
 
 def engine() -> Iterator[Finding]:
@@ -33,7 +34,7 @@ def engine() -> Iterator[Finding]:
 def unread(settings: Settings) -> Iterator[Finding]:
     """Variables with our prefix that neither the engine nor a catalogue reads."""
     classes: list[type[BaseSettings]] = [Settings, *catalogue_classes(settings)]
-    known = [name for settings in classes for name in _problems.variables(settings)]
+    known = [name for settings in classes for name in _problems.variables(settings)] + list(_OF_THE_COMMAND_LINE)
     found = list(_problems.unknown(os.environ, known))
     for problem in found:
         yield error("settings", problem.what, problem.mend)

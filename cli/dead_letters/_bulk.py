@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import typer
 
 from callboard.errors import ReplayRefused
 from callboard.exits import Exit
-from callboard.ledger import dead_letters
-from callboard.ledger.database import transaction
 from callboard.operations import letters
 from callboard.operations.letters import ReplayEvent
-from cli._options import who
 from cli._output import print_json, say
+from cli.board import board
 from cli.dead_letters._news import Tally, news
 from cli.dead_letters._select import ById
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from callboard.ledger.dead_letters import Choice
+    from sqlalchemy import RowMapping
+
+    from cli.board._port import Letters
 
 
 @dataclass
 class Bulk:
     """A replay of `count` letters, as the options say; `run` ends the command."""
 
-    which: Choice
+    which: Letters
     count: int
     why: str
     rate: float | None
@@ -51,9 +51,8 @@ class Bulk:
         raise typer.Exit(Exit.FAILED if bad else Exit.OK)
 
     def _events(self) -> Iterator[ReplayEvent]:
-        asked = letters.replay_many(
+        asked = board().replay_many(
             self.which,
-            who=who(),
             why=self.why,
             rate=self.rate,
             canary=self.canary,
@@ -72,10 +71,8 @@ class Bulk:
         for letter_id in self.which.ids if isinstance(self.which, ById) else ():
             if letter_id in self._tally.seen:
                 continue
-            with transaction() as connection:
-                letter = dead_letters.get(connection, letter_id)
             try:
-                letters.require_open(letter)
+                letters.require_open(cast("RowMapping", board().letter(letter_id).letter))
             except ReplayRefused as error:
                 yield ReplayEvent(letter_id, "refused", str(error))
 

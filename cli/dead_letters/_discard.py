@@ -1,13 +1,13 @@
 """`callboard dead-letters discard`."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from callboard.errors import ReplayRefused
 from callboard.exits import Exit
-from callboard.ledger.dead_letters import Choice
-from callboard.operations import letters
-from cli._options import who
 from cli._output import say
+from cli.board import board
 from cli.dead_letters._plan import print_plan
 from cli.dead_letters._select import (
     ById,
@@ -25,6 +25,9 @@ from cli.dead_letters._select import (
     confirm,
     require,
 )
+
+if TYPE_CHECKING:
+    from cli.board._port import Letters
 
 
 def discard(  # noqa: PLR0913 - the command's options
@@ -44,7 +47,7 @@ def discard(  # noqa: PLR0913 - the command's options
     which = chosen(
         words, everything=everything, job=job, error=error, kind=kind, older_than=older_than, newer_than=newer_than
     )
-    plan = letters.plan(which)
+    plan = board().plan(which)
     count = require(which, plan.count)
     if dry_run:
         print_plan("discard", which, plan)
@@ -55,15 +58,15 @@ def discard(  # noqa: PLR0913 - the command's options
     raise typer.Exit(Exit.FAILED if refused else Exit.OK)
 
 
-def _all(which: Choice, why: str) -> tuple[int, int]:
-    return letters.discard_many(which, who=who(), why=why), 0
+def _all(which: "Letters", why: str) -> tuple[int, int]:
+    return board().discard_many(which, why), 0
 
 
 def _by_id(which: ById, why: str) -> tuple[int, int]:
     refused = 0
     for letter_id in which.ids:
         try:
-            letters.discard(letter_id, who=who(), why=why)
+            board().discard(letter_id, why)
         except ReplayRefused as error:
             say(str(error), stderr=True)
             refused += 1

@@ -5,11 +5,10 @@ from typing import Annotated
 import typer
 
 from callboard.filters import Filter, parse
-from callboard.ledger import dead_letters
-from callboard.ledger.database import transaction
 from cli import _times
 from cli._options import AsJson, Limit, usage
 from cli._output import Column, pick, show, state
+from cli.board import board
 from cli.dead_letters._select import ErrorFilter, FilterWords, JobFilter, KindFilter, NewerThan, OlderThan, filter_of
 
 _STATES = ("open", "replayed", "discarded", "all")
@@ -68,8 +67,7 @@ def list_letters(  # noqa: PLR0913 - the command's options
     if state_ is not None:
         wanted = parse(f"{wanted.text} state:{'*' if state_ == 'all' else state_}", "dead_letters")
     moment = _times.now()
-    with transaction() as connection:
-        letters = dead_letters.listing(connection, wanted, limit=limit)
+    letters = board().search(wanted, limit=limit).rows
     rows = [pick(letter, KEYS) if as_json else {**letter, "now": moment} for letter in letters]
     show(rows, _COLUMNS, as_json=as_json, empty=_empty(wanted))
 

@@ -13,13 +13,13 @@ from cli.dead_letters._select import named
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from callboard.ledger.dead_letters import Choice
     from callboard.operations.letters import ReplayPlan
+    from cli.board._port import Letters
 
 _SHOWN = 10
 
 
-def print_plan(verb: str, which: Choice, plan: ReplayPlan) -> None:
+def print_plan(verb: str, which: Letters, plan: ReplayPlan) -> None:
     """Print which letters are meant, of which jobs and issues, and, for a replay, which would be refused."""
     say(f"Would {verb} {named(which, plan.count)}")
     for label, value in _facts(plan, replaying=verb == "replay"):

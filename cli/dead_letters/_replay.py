@@ -6,17 +6,15 @@ from typing import Annotated
 import typer
 
 from callboard.arguments import parse_arguments
-from callboard.ledger import dead_letters
-from callboard.ledger.database import transaction
-from callboard.loading import load_actors
-from callboard.operations import letters
-from callboard.settings import get_settings
+from callboard.operations.letters import ReplayEvent
 from cli._ids import short
-from cli._options import Args, AsJson, usage, who
+from cli._options import Args, AsJson, usage
 from cli._output import print_json, say
+from cli.board import board
 from cli.dead_letters._bulk import Bulk
 from cli.dead_letters._plan import print_plan
 from cli.dead_letters._select import (
+    ById,
     DryRun,
     ErrorFilter,
     Every,
@@ -58,8 +56,7 @@ def replay(  # noqa: PLR0913 - the command's options
     which = chosen(
         words, everything=everything, job=job, error=error, kind=kind, older_than=older_than, newer_than=newer_than
     )
-    load_actors(get_settings())
-    plan = letters.plan(which)
+    plan = board().plan(which)
     count = require(which, plan.count)
     if dry_run:
         print_json(asdict(plan)) if as_json else print_plan("replay", which, plan)
@@ -68,16 +65,15 @@ def replay(  # noqa: PLR0913 - the command's options
         usage(f"--arg changes the arguments of one letter, and {count:,} are chosen: replay them one by one")
     confirm("replay", which, count if limit is None else min(count, limit), yes=yes)
     if arg or (count == 1 and not canary and not as_json):
-        with transaction() as connection:
-            (letter_id,) = dead_letters.ids(connection, which, limit=1)
+        (letter_id,) = which.ids if isinstance(which, ById) else board().letter_ids(which, 1)
         _one(letter_id, arg, why, as_json=as_json)
     else:
         Bulk(which, count, why, rate, canary, keep_going, limit).run(as_json=as_json)
 
 
 def _one(letter_id: int, arg: list[str] | None, why: str, *, as_json: bool) -> None:
-    facts = letters.replay(letter_id, who=who(), why=why, args=parse_arguments(arg or ()) or None)
+    run_id = board().replay(letter_id, parse_arguments(arg or ()) or None, why)
     if as_json:
-        print_json([asdict(letters.ReplayEvent(letter_id, "replayed", str(facts.id), facts.id))])
+        print_json([asdict(ReplayEvent(letter_id, "replayed", str(run_id), run_id))])
     else:
-        say(f"Letter {letter_id} runs again: callboard run show {short(facts.id)}")
+        say(f"Letter {letter_id} runs again: callboard run show {short(run_id)}")

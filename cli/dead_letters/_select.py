@@ -10,9 +10,9 @@ import typer
 
 from callboard.errors import NotFound
 from callboard.filters import parse
-from callboard.ledger import dead_letters, tables
-from callboard.ledger.database import transaction
+from callboard.ledger import tables
 from cli._options import age, usage
+from cli.board import board
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from callboard.filters import Filter
-    from callboard.ledger.dead_letters import Choice
+    from cli.board._port import Letters
 
 Words = Annotated[
     list[str] | None,
@@ -97,7 +97,7 @@ def _age(word: str | None, option: str) -> str | None:
     return None if word is None else "".join(word.split())
 
 
-def chosen(words: list[str] | None, *, everything: bool, **given: str | None) -> Choice:
+def chosen(words: list[str] | None, *, everything: bool, **given: str | None) -> Letters:
     """The letters that a command shall change; never all of them by accident.
 
     Letters named by id are meant whatever became of them, so that one already settled is refused with its story.
@@ -116,9 +116,8 @@ def chosen(words: list[str] | None, *, everything: bool, **given: str | None) ->
         )
     if not ids:
         return _without_text(filter_of(words, **given))
-    with transaction() as connection:
-        for letter_id in ids:
-            dead_letters.get(connection, letter_id)
+    for letter_id in ids:
+        board().letter(letter_id)
     return ById(tuple(dict.fromkeys(ids)))
 
 
@@ -143,7 +142,7 @@ def number(word: str) -> int:
     return int(word)
 
 
-def require(which: Choice, count: int) -> int:
+def require(which: Letters, count: int) -> int:
     """The number of letters that are meant, which is not 0.
 
     Raises:
@@ -155,18 +154,14 @@ def require(which: Choice, count: int) -> int:
     return meant
 
 
-def named(which: Choice, count: int) -> str:
+def named(which: Letters, count: int) -> str:
     """`3 letters: 4, 7, 9`."""
-    if isinstance(which, ById):
-        first = list(which.ids)[: _NAMED + 1]
-    else:
-        with transaction() as connection:
-            first = dead_letters.ids(connection, which, limit=_NAMED + 1)
+    first = list(which.ids) if isinstance(which, ById) else board().letter_ids(which, _NAMED + 1)
     shown = ", ".join(map(str, first[:_NAMED])) + (", ..." if len(first) > _NAMED else "")
-    return f"{count:,} letter{'s' if count > 1 else ''}: {shown}"
+    return f"{count:,} letter{'s' if count > 1 else ''}" + (f": {shown}" if shown else "")
 
 
-def confirm(verb: str, which: Choice, count: int, *, yes: bool) -> None:
+def confirm(verb: str, which: Letters, count: int, *, yes: bool) -> None:
     """Ask before more than one letter is changed.
 
     Raises:

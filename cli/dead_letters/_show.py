@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from callboard.ledger import dead_letters
-from callboard.ledger.database import transaction
+from callboard.ledger.seal import unseal
 from cli import _times
 from cli._ids import short
 from cli._output import Column, Row, console, pick, print_json, say, state, table
+from cli.board import board, here_only
 from cli.dead_letters._list import KEYS
 from cli.dead_letters._select import number
 
@@ -54,12 +54,11 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
     """Show one dead letter: every attempt with its error and log lines, and the replays before and after it."""
-    with transaction() as connection:
-        letter = dead_letters.get(connection, number(word))
-        failed = dead_letters.history(connection, letter)
-        chain = dead_letters.lineage(connection, letter["id"])
     if payload:
-        sys.stdout.write(bytes(letter["payload"]).decode(errors="replace") + "\n")
+        here_only("callboard dead-letters show --payload")
+    letter, failed, chain = board().letter(number(word))
+    if payload:
+        sys.stdout.write(unseal(bytes(letter["payload"])).decode(errors="replace") + "\n")
     elif as_json:
         print_json(_as_json(letter, failed, chain))
     else:

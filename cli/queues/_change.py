@@ -4,11 +4,9 @@ from typing import Annotated
 
 import typer
 
-from callboard.loading import load_actors
-from callboard.operations import queues
-from callboard.settings import get_settings
-from cli._options import usage, who
+from cli._options import usage
 from cli._output import say
+from cli.board import board
 from cli.queues._known import QueueName
 
 Bound = Annotated[
@@ -18,23 +16,20 @@ Bound = Annotated[
 
 def pause(queue: QueueName) -> None:
     """Hand out nothing of a queue; what runs goes on."""
-    load_actors(get_settings())
-    queues.pause(queue, who=who())
+    board().change_queue(queue, "pause")
     say(f"{queue} is paused: its messages wait until `callboard queues resume {queue}`.")
 
 
 def resume(queue: QueueName) -> None:
     """Hand out a paused queue's messages again."""
-    load_actors(get_settings())
-    queues.resume(queue, who=who())
+    board().change_queue(queue, "resume")
     say(f"{queue} goes on.")
 
 
 def limit(queue: QueueName, bound: Bound) -> None:
     """Bound how much of a queue runs at once, over all workers."""
     most = _number(bound)
-    load_actors(get_settings())
-    queues.limit(queue, most, who=who())
+    board().limit_queue(queue, most)
     told = "as many messages as there are threads" if most is None else f"at most {most} at once, over all workers"
     say(f"{queue} gives out {told}.")
 

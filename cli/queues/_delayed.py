@@ -19,6 +19,7 @@ from cli import _times
 from cli._ids import short
 from cli._options import AsJson, Limit, operator, usage
 from cli._output import Column, print_json, say, show
+from cli.board import here_only
 from cli.queues._known import QueueName, require
 from observability.redaction import redact
 
@@ -30,6 +31,7 @@ DeliveryId = Annotated[
 
 def delayed(queue: QueueName, *, limit: Limit = 50, as_json: AsJson = False) -> None:
     """List messages that wait for their time, the next one first."""
+    here_only("callboard queues delayed")
     require(queue)
     broker, moment = transport(), _times.now()
     rows = [_row(broker, queue, one, moment) for one in broker.delayed(queue, limit=limit)]
@@ -60,6 +62,7 @@ def _what(broker: Transport, queue: str, body: bytes) -> tuple[str | None, Any]:
 
 def drop(queue: QueueName, delivery: DeliveryId, *, yes: Yes = False) -> None:
     """Forget a message that waits, and cancel its run."""
+    here_only("callboard queues drop")
     require(queue)
     broker = transport()
     _confirm(queue, delivery, yes=yes)

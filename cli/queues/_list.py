@@ -7,12 +7,10 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from callboard.loading import load_actors
-from callboard.settings import get_settings
-from callboard.views import queues as view
 from cli import _times
 from cli._options import AsJson
 from cli._output import Cell, Column, Row, say, show, state
+from cli.board import board
 
 _EMPTY = "No queue yet: `callboard jobs` lists the jobs and their queues."
 
@@ -21,11 +19,10 @@ def queues(context: typer.Context, *, as_json: AsJson = False) -> None:
     """List queues and what waits in them."""
     if context.invoked_subcommand is not None:
         return
-    load_actors(get_settings())
-    board = view.listing()
-    rows = [asdict(queue) for queue in board.queues]
-    if board.broker_error:
-        say(f"The broker does not answer ({board.broker_error}); its columns show '?'.", stderr=True)
+    found = board().queues()
+    rows = [asdict(queue) for queue in found.queues]
+    if found.broker_error:
+        say(f"The broker does not answer ({found.broker_error}); its columns show '?'.", stderr=True)
     show(rows, _COLUMNS, as_json=as_json, empty=_EMPTY)
     if not as_json:
         _advise(rows)

@@ -11,6 +11,7 @@ from callboard import get_broker
 from callboard.children import Children
 from callboard.ledger import migrate
 from callboard.ledger.database import database_url, dispose
+from callboard.ledger.seal import make_key_file
 from callboard.loading import load_actors
 from callboard.supervisor.command import make_plan
 from callboard.supervisor.metrics import WorkerMetrics
@@ -65,8 +66,11 @@ class Board:
         Raises:
             CallboardError: A server cannot be started, or an actor module cannot be loaded.
         """
+        self.console.require_safe()
         say(f"callboard: starting, everything is kept in {self.settings.home}")
         self.notes += self.servers.start()
+        if not self.settings.secret_keys:
+            make_key_file(self.settings.home)
         self._log_to_file()
         url = database_url(self.settings)
         if migrate.current(url) != migrate.head():

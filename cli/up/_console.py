@@ -19,7 +19,7 @@ class Console:
     """What the screen shows of it. The token is passed on by the environment: a command line can be read by all."""
 
     def __init__(self, settings: Settings) -> None:
-        given = settings.console_token
+        given, self._settings = settings.console_token, settings
         self._host, self._tls = settings.console_host, settings.console_tls_cert is not None
         self._token = secrets.token_urlsafe(_TOKEN_BYTES) if given is None else given.get_secret_value()
         self.missing = missing()
@@ -30,6 +30,17 @@ class Console:
         """Where it listens."""
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104 - where that is reached
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
+
+    def require_safe(self) -> None:
+        """Make sure that it may listen where it is told to: its process would end again and again.
+
+        Raises:
+            DeclarationError: It would be heard beyond this machine without TLS.
+        """
+        if not self.missing:
+            from console.server import require_safe  # noqa: PLC0415 - what it needs may be missing
+
+            require_safe(self._settings, self._host)
 
     def environment(self) -> dict[str, str]:
         """What its process needs to know."""

@@ -1,6 +1,5 @@
 """Who may come in: each route names what it needs by the type of a parameter."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -33,31 +32,33 @@ def signed_in(request: Request, _: Annotated[HTTPAuthorizationCredentials | None
 Me = Annotated[Principal, Depends(signed_in)]
 
 
-def who_asks(request: Request, _: Me) -> Who:
-    """The same, for the audit."""
+async def who_asks(request: Request, _: Me) -> Who:
+    """The same, for the audit. Like the doors that ask nothing of the ledger, it needs no thread."""
     return deps.who(request)
 
 
 WhoAsks = Annotated[Who, Depends(who_asks)]
 
 
-def board(permission: Permission) -> Callable[[Principal], Principal]:
-    """A door to the whole board."""
+@dataclass(frozen=True)
+class BoardDoor:
+    """Lets in who may do this on the whole board."""
 
-    def door(me: Me) -> Principal:
-        permissions.require(me, permission)
+    permission: Permission
+
+    async def __call__(self, me: Me) -> Principal:
+        """Who asks."""
+        permissions.require(me, self.permission)
         return me
 
-    return door
 
-
-Reader = Annotated[Principal, Depends(board(Permission.BOARD_READ))]
-Operator = Annotated[Principal, Depends(board(Permission.BOARD_WRITE))]
-AccountsReader = Annotated[Principal, Depends(board(Permission.ACCOUNTS_READ))]
-AccountsWriter = Annotated[Principal, Depends(board(Permission.ACCOUNTS_WRITE))]
-Auditor = Annotated[Principal, Depends(board(Permission.AUDIT_READ))]
-Credentialer = Annotated[Principal, Depends(board(Permission.CREDENTIALS))]
-Person = Annotated[Principal, Depends(board(Permission.OWN_ACCOUNT))]
+Reader = Annotated[Principal, Depends(BoardDoor(Permission.BOARD_READ))]
+Operator = Annotated[Principal, Depends(BoardDoor(Permission.BOARD_WRITE))]
+AccountsReader = Annotated[Principal, Depends(BoardDoor(Permission.ACCOUNTS_READ))]
+AccountsWriter = Annotated[Principal, Depends(BoardDoor(Permission.ACCOUNTS_WRITE))]
+Auditor = Annotated[Principal, Depends(BoardDoor(Permission.AUDIT_READ))]
+Credentialer = Annotated[Principal, Depends(BoardDoor(Permission.CREDENTIALS))]
+Person = Annotated[Principal, Depends(BoardDoor(Permission.OWN_ACCOUNT))]
 
 
 @dataclass(frozen=True)
@@ -72,23 +73,24 @@ class InTeam:
 TeamName = Annotated[str, Path(min_length=1, max_length=63, pattern=r"^[^\x00]+$", description="Its id or slug.")]
 
 
-def team(permission: Permission, *, hidden: type[NotFound | Forbidden] = NotFound) -> Callable[..., InTeam]:
-    """A door to one team.
+@dataclass(frozen=True)
+class TeamDoor:
+    """Lets in who may do this in the team of the path.
 
-    Args:
-        permission: What is asked for in it.
-        hidden: What a team is answered with that whoever asks may not know of; the same as for one that is not there.
+    `hidden` is what a team is answered with that whoever asks may not know of; the same as for one that is not there.
     """
 
-    def door(request: Request, me: Me, team: TeamName) -> InTeam:
+    permission: Permission
+    hidden: type[NotFound | Forbidden] = NotFound
+
+    def __call__(self, request: Request, me: Me, team: TeamName) -> InTeam:
+        """Who asks, and in which team."""
         with transaction() as connection:
             found = _teams.find(connection, team)
         if found is None or not knows(me, found.id):
-            raise hidden(f"No team is called {team!r}, or you are not in it.")
-        permissions.require(me, permission, team_id=found.id)
+            raise self.hidden(f"No team is called {team!r}, or you are not in it.")
+        permissions.require(me, self.permission, team_id=found.id)
         return InTeam(me, found, deps.who(request, found.id))
-
-    return door
 
 
 def with_scope(me: Principal, permission: Permission) -> None:
@@ -109,7 +111,7 @@ def knows(me: Principal, team_id: UUID) -> bool:
     return me.role is not None or team_id in me.team_roles
 
 
-TeamReader = Annotated[InTeam, Depends(team(Permission.TEAM_READ))]
-TeamRunner = Annotated[InTeam, Depends(team(Permission.TEAM_RUN, hidden=Forbidden))]
-TeamManager = Annotated[InTeam, Depends(team(Permission.TEAM_MANAGE))]
-TeamOwner = Annotated[InTeam, Depends(team(Permission.TEAM_OWN))]
+TeamReader = Annotated[InTeam, Depends(TeamDoor(Permission.TEAM_READ))]
+TeamRunner = Annotated[InTeam, Depends(TeamDoor(Permission.TEAM_RUN, hidden=Forbidden))]
+TeamManager = Annotated[InTeam, Depends(TeamDoor(Permission.TEAM_MANAGE))]
+TeamOwner = Annotated[InTeam, Depends(TeamDoor(Permission.TEAM_OWN))]

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
-from sqlalchemy import RowMapping, Table, select
 
-from callboard.errors import NotFound
 from callboard.filters import Filter, Resource, parse
 from callboard.ledger import pages
 from callboard.ledger.database import transaction
@@ -63,17 +61,3 @@ def listing(
         "searched_until": page.searched_until,
         "count": count,
     }
-
-
-def one(table: Table, row_id: int, what: str) -> RowMapping:
-    """The row of that id, without its message.
-
-    Raises:
-        NotFound: There is none.
-    """
-    shown = [column for column in table.columns if column.name != "payload"]
-    with transaction() as connection:
-        row = connection.execute(select(*shown).where(table.c.id == row_id)).mappings().one_or_none()
-    if row is None:
-        raise NotFound(f"No {what} has the id {row_id}.")
-    return row

@@ -11,11 +11,10 @@ from fastapi.responses import StreamingResponse
 from callboard.errors import CallboardError
 from callboard.filters import parse
 from callboard.ledger import dead_letters as ledger
-from callboard.ledger import tables
 from callboard.ledger.database import AWAY, transaction
 from callboard.operations import letters as operations
 from console.api._doors import Operator, Reader, WhoAsks
-from console.api._lists import Number, Paged, listing, one
+from console.api._lists import Number, Paged, listing
 from console.api._problems import documented
 from console.api.models import (
     Chosen,
@@ -86,8 +85,8 @@ def replay_many(asked: ReplayMany, _: Operator, who: WhoAsks) -> StreamingRespon
 @router.get("/{letter_id}", operation_id="get_dead_letter", summary="One dead letter with its history and lineage")
 def get_letter(letter_id: Number, _: Reader) -> LetterStory:
     """Every attempt with its error and log lines; the letters it came of, and those that came of it."""
-    letter = one(tables.dead_letters, letter_id, "dead letter")
     with transaction() as connection:
+        letter = ledger.get(connection, letter_id)
         attempts = ledger.history(connection, letter)
         lineage = ledger.lineage(connection, letter_id)
     return LetterStory.model_validate(dict(letter) | {"attempts_failed": attempts, "lineage": lineage})
@@ -105,7 +104,8 @@ def replay(letter_id: Number, asked: Replay, _: Operator, who: WhoAsks) -> Start
 def discard(letter_id: Number, asked: Reason, _: Operator, who: WhoAsks) -> Letter:
     """Its row stays; 409 if it was settled before."""
     operations.discard(letter_id, who=who, why=asked.why)
-    return Letter.model_validate(one(tables.dead_letters, letter_id, "dead letter"))
+    with transaction() as connection:
+        return Letter.model_validate(ledger.get(connection, letter_id))
 
 
 @router.post("/discard", operation_id="discard_dead_letters", summary="Give up all open ones that a filter matches")

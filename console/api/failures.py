@@ -4,11 +4,12 @@ from fastapi import APIRouter
 
 from callboard.errors import Invalid
 from callboard.filters import parse
-from callboard.ledger import pages, tables
+from callboard.ledger import failures as ledger
+from callboard.ledger import pages
 from callboard.ledger.database import transaction
 from callboard.operations import failures as operations
 from console.api._doors import Operator, Reader, WhoAsks
-from console.api._lists import Number, Paged, listing, one
+from console.api._lists import Number, Paged, listing
 from console.api._problems import documented
 from console.api.models import CountedListing, Failure, FailureDetail, Retried, RetriedMany, RetryFailures
 
@@ -24,7 +25,8 @@ def list_failures(paging: Paged, _: Reader) -> CountedListing[Failure]:
 @router.get("/{failure_id}", operation_id="get_failure", summary="One failed attempt")
 def get_failure(failure_id: Number, _: Reader) -> FailureDetail:
     """With its traceback and the last lines that the attempt logged."""
-    return FailureDetail.model_validate(one(tables.failures, failure_id, "failure"))
+    with transaction() as connection:
+        return FailureDetail.model_validate(ledger.get(connection, failure_id))
 
 
 @router.post("/retry", operation_id="retry_failures", summary="Try failed work again, as new runs")

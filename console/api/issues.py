@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter
 
-from callboard.ledger import tables
+from callboard.ledger import issues as ledger
+from callboard.ledger.database import transaction
 from callboard.operations import issues as operations
 from console.api._doors import Operator, Reader, WhoAsks
-from console.api._lists import Number, Paged, listing, one
+from console.api._lists import Number, Paged, listing
 from console.api._problems import documented
-from console.api.models import CountedListing, Issue, Reason, Silence
+from console.api.models import CountedListing, Issue, IssueStory, Reason, Silence
 
 router = APIRouter(prefix="/v1/issues", tags=["issues"], responses=documented(404))
 
@@ -19,9 +20,12 @@ def list_issues(paging: Paged, _: Reader) -> CountedListing[Issue]:
 
 
 @router.get("/{issue_id}", operation_id="get_issue", summary="One issue")
-def get_issue(issue_id: Number, _: Reader) -> Issue:
-    """Its failures are `/v1/failures?filter=issue:<id>`, its dead letters `/v1/dead-letters?filter=issue:<id>`."""
-    return Issue.model_validate(one(tables.issues, issue_id, "issue"))
+def get_issue(issue_id: Number, _: Reader) -> IssueStory:
+    """All its failures are `/v1/failures?filter=issue:<id>`, its letters `/v1/dead-letters?filter=issue:<id>`."""
+    with transaction() as connection:
+        issue = ledger.get(connection, issue_id)
+        failed = ledger.latest_failures(connection, issue_id)
+        return IssueStory.model_validate({**issue, **ledger.letters(connection, issue_id), "failures": failed})
 
 
 @router.post("/{issue_id}/resolve", operation_id="resolve_issue", summary="Say that it is mended")

@@ -47,7 +47,7 @@ def get_run(run_id: RunId, _: Reader) -> RunStory:
         told = story.tell(connection, run_id, now=now)
     near = {name: getattr(told, name) for name in _TOLD}
     run = told.run
-    row = _row(run, now) | {"log": run["log"], "history": run["history"] or []}
+    row = _row(run, now) | {"log": run["log"]}
     return RunStory.model_validate(row | near | {"waits": [asdict(one) for one in told.waits]})
 
 

@@ -4,10 +4,11 @@ Runs of the system's own are not there: they answer as if they never were, whoev
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
 
@@ -17,6 +18,7 @@ from callboard.errors import DuplicateRun, Forbidden, Invalid, NotFound
 from callboard.filters import parse
 from callboard.job import Job, all_jobs
 from callboard.ledger import listing as ledger
+from callboard.ledger.audit import Who
 from callboard.ledger.database import transaction
 from callboard.operations import runs as operations
 from callboard.spec import PROJECT
@@ -84,23 +86,42 @@ def trigger(asked: TriggerJob, at: TeamRunner) -> Any:  # noqa: ANN401 - the ans
     return Triggered(job_run=_shown(run, at.team.id))
 
 
+@dataclass(frozen=True)
+class RunOfTeam:
+    """A project's run, its team, and who asks."""
+
+    run: Mapping[Any, Any]
+    team_id: UUID
+    who: Who
+
+
+@dataclass(frozen=True)
+class RunDoor:
+    """Lets in who may do this in the team of the run; one that they may not know of is not there."""
+
+    permission: Permission
+
+    def __call__(self, request: Request, me: Me, run_id: UUID) -> RunOfTeam:
+        """The run."""
+        run, team_id = _found(run_id, me)
+        permissions.require(me, self.permission, team_id=team_id)
+        return RunOfTeam(run, team_id, deps.who(request, team_id))
+
+
 @router.get("/jobs/{run_id}", operation_id="get_team_job", summary="One run of a project")
-def get_run(run_id: UUID, me: Me) -> JobRun:
+def get_run(at: Annotated[RunOfTeam, Depends(RunDoor(Permission.TEAM_READ))]) -> JobRun:
     """With its progress, result and error."""
-    run, team_id = _found(run_id, me)
-    permissions.require(me, Permission.TEAM_READ, team_id=team_id)
-    return _shown(run, team_id)
+    return _shown(at.run, at.team_id)
 
 
 @router.post("/jobs/{run_id}/cancel", operation_id="cancel_team_job", summary="Cancel a run of a project")
-def cancel(run_id: UUID, me: Me, request: Request) -> JobCancelled:
+def cancel(at: Annotated[RunOfTeam, Depends(RunDoor(Permission.TEAM_RUN))]) -> JobCancelled:
     """A pending run is over at once; a running one is asked to stop. 400 for one that has ended."""
-    run, team_id = _found(run_id, me)
-    permissions.require(me, Permission.TEAM_RUN, team_id=team_id)
     try:
-        operations.cancel(run_id, who=deps.who(request, team_id))
+        operations.cancel(at.run["id"], who=at.who)
     except NotFound:
-        run, _ = _found(run_id, me)  # its state now: it may have ended since we looked
+        with transaction() as connection:  # it may have ended since we looked
+            run = ledger.run(connection, str(at.run["id"]))
         raise Invalid("run_id", f"Cannot cancel a job with status {run['state']}") from None
     return JobCancelled()
 

@@ -73,7 +73,7 @@ class Replaying:
         try:
             self._follow()
             self.state = "done" if self.state == "running" else self.state
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged, and told on its page
             _log.exception("console.bulk_replay_failed", filter=self.order.chosen.text)
             self.state, self.detail = "failed", redact_text(str(error))
         finally:

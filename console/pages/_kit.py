@@ -54,7 +54,12 @@ class Told:
     link_text: str = ""
 
 
-def show(request: Request, ledger: Connection, template: str, *, status: int = 200, **context: Any) -> Response:  # noqa: ANN401 - whatever the template shows
+def show(
+    request: Request,
+    ledger: Connection,
+    template: str,
+    **context: Any,  # noqa: ANN401 - whatever the template shows
+) -> Response:
     """A page in the console's frame."""
     me = deps.require_signed_in(request)
     refresh = "x-board-refresh" in request.headers
@@ -70,13 +75,13 @@ def show(request: Request, ledger: Connection, template: str, *, status: int = 2
         "may_write": may(me, Permission.BOARD_WRITE),
         "now": datetime.now(UTC),
     }
-    answer = page(request, template, status=status, **{**frame, **context})
+    answer = page(request, template, **{**frame, **context})
     if flash is not None:
         _flash.forget(answer)
     return answer
 
 
-def act(request: Request, back: str, do: Callable[[], Told]) -> Response:
+def act(back: str, do: Callable[[], Told]) -> Response:
     """Do it, and go back with a word on what came of it; a refusal is told on the page that it came from.
 
     Raises:

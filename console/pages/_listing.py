@@ -12,6 +12,7 @@ from callboard.ledger import pages
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, RowMapping
 
@@ -42,7 +43,7 @@ class Chip:
 
 @dataclass(slots=True)
 class Listing:
-    """What a page with a filter shows."""
+    """What a page with a filter shows; `searched_until` is how far back a search that goes on has looked."""
 
     path: str
     resource: Resource
@@ -54,6 +55,7 @@ class Listing:
     counted: str = ""
     older: str = ""
     newest: str = ""
+    searched_until: datetime | None = None
     chips: list[Chip] = field(default_factory=list)
 
     @property
@@ -90,6 +92,7 @@ def look(
     if counting:
         count = pages.count(ledger, found.chosen, projects=projects)
         found.number, found.counted = count.number, counted(resource, count.number, exact=count.exact)
+    found.searched_until = page.searched_until
     found.older = _link(path, found.text, page.next) if page.has_more and page.next else ""
     found.newest = _link(path, found.text) if cursor else ""
     return found

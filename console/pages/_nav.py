@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
@@ -23,7 +24,8 @@ select (select count(*) from (select from board.issues where status <> 'resolved
 _TEAMS = text("select id, slug, name from board.teams where id = any(:ids) and deleted_at is null order by name")
 
 
-class Item(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Item:
     """One page."""
 
     href: str

@@ -28,7 +28,7 @@ class People:
     def __call__(self, who: str | None) -> str:
         """The name to show; what is not known is shown as it is."""
         if not who:
-            return "–"
+            return "\N{EN DASH}"
         if who.startswith("manual:"):
             return self._known().get(who, who)
         if who in _SYSTEM:

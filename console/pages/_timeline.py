@@ -81,7 +81,7 @@ def _attempts(story: Story) -> Iterator[_Attempt]:
     for number, failure in failed.items():
         ran = timedelta(seconds=failure["duration_seconds"] or 0.0)
         ended = failure["occurred_at"]
-        yield _Attempt(number, ended - ran, ended, "bad", f"{failure['kind']}: {failure['error_type']}")
+        yield _Attempt(number, ended - ran, ended, "bad", str(failure["error_type"]))
     if run["started_at"] is not None and run["attempt"] not in failed:
         ended = run["finished_at"] or (story.now if run["state"] == "running" else run["started_at"])
         look = {"completed": "ok", "running": "run", "failed": "bad"}.get(run["state"], "off")
@@ -92,7 +92,7 @@ def _attempts(story: Story) -> Iterator[_Attempt]:
 def _label(attempt: _Attempt, before: datetime) -> str:
     waited = max(0.0, (attempt.began - before).total_seconds())
     ran = (attempt.ended - attempt.began).total_seconds()
-    return f"attempt {attempt.number} · waited {duration(waited)} · ran {duration(ran)} · {attempt.how}"
+    return f"{attempt.number}: {attempt.how} · waited {duration(waited)} · ran {duration(ran)}"
 
 
 def _bars(attempt: _Attempt, before: datetime, start: datetime, whole: float) -> Iterator[Bar]:

@@ -37,7 +37,7 @@ def admin(_me: SignedIn) -> Response:
 
 
 @router.get(RUNS)
-def dashboard(  # noqa: PLR0913 - what the URL holds
+def dashboard(
     request: Request, ledger: Ledger, me: SignedIn, q: str = "", cursor: str = "", window: str = "1h"
 ) -> Response:
     """The dashboard; whoever has teams only is sent to them, for a sign-in ends here."""
@@ -52,23 +52,24 @@ def dashboard(  # noqa: PLR0913 - what the URL holds
         "dashboard.html",
         overview=told,
         counts=told.counts,
-        chart=chart(told.series),
+        chart=chart(told.series, now),
         windows=list(WINDOWS),
         window=chosen,
         issues=_queries.open_issues(ledger, now),
         running=_queries.running(ledger),
         waits=_queries.oldest_waits(ledger, now),
-        list=look(ledger, "runs", RUNS, q=q, cursor=cursor),
+        list=look(ledger, "runs", RUNS, q=q, cursor=cursor, limit=25),
     )
 
 
-def chart(series: Sequence[Point]) -> dict[str, object]:
-    """Attempts per step as uPlot draws them; moments in seconds since 1970."""
+def chart(series: Sequence[Point], now: datetime) -> dict[str, object]:
+    """Attempts per step as uPlot draws them; moments in seconds since 1970. The step that is not over is left out."""
+    over = [point for point in series if point.at <= now]
     return {
-        "at": [int(point.at.timestamp()) for point in series],
+        "at": [int(point.at.timestamp()) for point in over],
         "series": [
-            {"label": "completed", "colour": "run", "values": [point.success for point in series]},
-            {"label": "retried", "colour": "wait", "values": [point.retry for point in series]},
-            {"label": "failed", "colour": "bad", "values": [point.failed for point in series]},
+            {"label": "completed", "colour": "run", "values": [point.success for point in over]},
+            {"label": "retried", "colour": "wait", "values": [point.retry for point in over]},
+            {"label": "failed", "colour": "bad", "values": [point.failed for point in over]},
         ],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from callboard.views import overview, workers
 from callboard.views import queues as queue_views
 from callboard.views import schedules as schedule_views
 from console import deps
-from console._words import short
+from console._words import duration, short
 from console.deps import Ledger  # noqa: TC001 - FastAPI reads annotations at run time
 from console.pages import _queries
 from console.pages._kit import RUNS, Back, Operator, Reader, Told, Why, act, show
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from callboard.spec import JobSpec
 
 router = APIRouter(include_in_schema=False)
+_QUOTED = re.compile(r"(: |-> )'([^']*)'")
 _HIDDEN = ("name", "fn", "cadence", "label", "owner", "runbook", "retry")
 
 
@@ -41,7 +43,8 @@ def jobs(request: Request, ledger: Ledger, _me: Reader, queue: str = "") -> Resp
 
 
 def _groups(ledger: Connection, queue: str) -> dict[str, list[dict[str, Any]]]:
-    counts, groups = _queries.by_job(ledger), {}
+    groups: dict[str, list[dict[str, Any]]] = {}
+    counts = _queries.by_job(ledger)
     declared = {name: spec_of(job) for name, job in all_jobs().items()}
     for name in sorted(set(counts) | set(declared)):
         spec, row = declared.get(name), counts.get(name, {})
@@ -52,7 +55,7 @@ def _groups(ledger: Connection, queue: str) -> dict[str, list[dict[str, Any]]]:
 
 
 @router.get("/admin/jobs/{job}")
-def job(request: Request, ledger: Ledger, _me: Reader, job: str, q: str = "", cursor: str = "") -> Response:
+def job(request: Request, ledger: Ledger, _me: Reader, job: str) -> Response:
     """One job."""
     now = datetime.now(UTC)
     declared = all_jobs().get(job)
@@ -69,10 +72,11 @@ def job(request: Request, ledger: Ledger, _me: Reader, job: str, q: str = "", cu
         job=job,
         spec=spec,
         options={} if spec is None else _options(spec),
+        signature="" if spec is None else _signature(spec),
         schedule=schedule,
         counts=counts,
         took=_queries.durations(ledger, job),
-        chart=chart(series),
+        chart=chart(series, now),
         needs_arguments=spec is not None and _needs_arguments(spec),
         list=look(ledger, "runs", "/admin/background_jobs", q=_of_job(job), limit=20, counting=False),
     )
@@ -86,11 +90,21 @@ def _needs_arguments(spec: JobSpec) -> bool:
     return any(one.default is one.empty and one.kind < one.VAR_POSITIONAL for one in spec.signature.parameters.values())
 
 
+def _signature(spec: JobSpec) -> str:
+    """As it is written: annotations that are kept as text lose their quotes, defaults do not."""
+    return spec.name + _QUOTED.sub(r"\1\2", str(spec.signature))
+
+
 def _options(spec: JobSpec) -> dict[str, str]:
     """Its options as they were declared; those nobody set are left out."""
     plain = {name: getattr(spec, name) for name in spec.__dataclass_fields__ if name not in _HIDDEN}
-    told = {name.replace("_", " "): str(value) for name, value in plain.items() if value not in (None, "", (), 0)}
+    told = {name.replace("_", " "): _told(value) for name, value in plain.items() if value not in (None, "", (), 0)}
     return {"retry": str(spec.retry), **told}
+
+
+def _told(value: object) -> str:
+    """A number with a point is a duration in seconds."""
+    return duration(value) if isinstance(value, float) else str(value)
 
 
 # Schedules
@@ -113,7 +127,7 @@ def pause_schedule(
         schedules.pause(job, who=deps.who(request), why=why)
         return Told(f"{job} is paused; what is due meanwhile is skipped.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post("/admin/schedules/{job}/resume")
@@ -126,7 +140,7 @@ def resume_schedule(
         schedules.resume(job, who=deps.who(request), why=why)
         return Told(f"{job} fires again.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post("/admin/schedules/{job}/run")
@@ -137,7 +151,7 @@ def run_now(request: Request, _me: Operator, job: str, why: Why = "", back: Back
         made = schedules.run_now(job, who=deps.who(request), why=why)
         return Told(f"{job} was asked for.", f"{RUNS}/runs/{made.id}", f"Show run {short(made.id)}")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 # Queues
@@ -157,7 +171,7 @@ def pause_queue(request: Request, _me: Operator, queue: str, why: Why = "", back
         queues.pause(queue, who=deps.who(request), why=why)
         return Told(f"Queue {queue} is paused; what runs goes on.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post("/admin/queues/{queue}/resume")
@@ -168,11 +182,11 @@ def resume_queue(request: Request, _me: Operator, queue: str, why: Why = "", bac
         queues.resume(queue, who=deps.who(request), why=why)
         return Told(f"Queue {queue} hands out its messages again.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post("/admin/queues/{queue}/limit")
-def limit_queue(  # noqa: PLR0913 - the fields of the form
+def limit_queue(
     request: Request,
     _me: Operator,
     queue: str,
@@ -187,7 +201,7 @@ def limit_queue(  # noqa: PLR0913 - the fields of the form
         queues.limit(queue, bound, who=deps.who(request), why=why)
         return Told(f"Queue {queue} has no bound." if bound is None else f"At most {bound} of queue {queue} at once.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 def _bound(given: str) -> int | None:

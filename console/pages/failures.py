@@ -59,7 +59,7 @@ def retry(
             raise ArgumentsError("No failure is chosen; tick those that are to be retried.")
         return _told(failures.retry(ids[:_MOST_AT_ONCE], who=deps.who(request), why=why, force=force))
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 def _told(results: Sequence[RetryResult]) -> Told:

@@ -71,7 +71,7 @@ def resolve(request: Request, _me: Operator, issue_id: int, why: Why = "", back:
         issues.resolve(issue_id, who=deps.who(request), why=why)
         return Told(f"Issue #{issue_id} is resolved; it opens again if it comes back.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post(PATH + "/{issue_id}/reopen")
@@ -82,7 +82,7 @@ def reopen(request: Request, _me: Operator, issue_id: int, why: Why = "", back: 
         issues.reopen(issue_id, who=deps.who(request), why=why)
         return Told(f"Issue #{issue_id} is open.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post(PATH + "/{issue_id}/take")
@@ -93,11 +93,11 @@ def take(request: Request, _me: Operator, issue_id: int, why: Why = "", back: Ba
         issues.take(issue_id, who=deps.who(request), why=why)
         return Told(f"Issue #{issue_id} is yours.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post(PATH + "/{issue_id}/silence")
-def silence(  # noqa: PLR0913 - the fields of the form
+def silence(
     request: Request,
     _me: Operator,
     issue_id: int,
@@ -114,4 +114,4 @@ def silence(  # noqa: PLR0913 - the fields of the form
             return Told(f"Issue #{issue_id} alarms again.")
         return Told(f"Issue #{issue_id} is silent until {until:%Y-%m-%d %H:%M} UTC.")
 
-    return act(request, back, do)
+    return act(back, do)

@@ -1,4 +1,4 @@
-"""Dead letters: the table, one with its whole history, and replays of one, of some, or of all that the filter matches."""
+"""Dead letters: the table, one with its history, and replays of one, of some, or of all that the filter matches."""
 
 from __future__ import annotations
 
@@ -80,14 +80,15 @@ def _asked(q: str, ids: list[int] | None) -> str:
 
 
 @router.post(f"{PATH}/replay")
-def replay_all(  # noqa: PLR0913 - the fields of the form
+def replay_all(
     request: Request,
     _me: Operator,
+    *,
     q: Query_ = "",
     rate: Annotated[str, Form(max_length=12)] = "",
     limit: Annotated[str, Form(max_length=12)] = "",
-    canary: Annotated[bool, Form()] = False,  # noqa: FBT002 - a field of the form
-    stop_on_same: Annotated[bool, Form()] = False,  # noqa: FBT002 - a field of the form
+    canary: Annotated[bool, Form()] = False,
+    stop_on_same: Annotated[bool, Form()] = False,
     why: Why = "",
 ) -> Response:
     """Start a bulk replay, and go to its page."""
@@ -135,7 +136,7 @@ def stop(request: Request, _me: Operator, key: str, back: Back = PATH) -> Respon
         bulk(request).stop(key)
         return Told("The replay ends after the batch under way; what it has done stays done.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post(f"{PATH}/discard")
@@ -146,7 +147,7 @@ def discard_all(request: Request, _me: Operator, q: Query_ = "", why: Why = "", 
         count = letters.discard_many(parse(q, "dead_letters"), who=deps.who(request), why=why)
         return Told(f"{count:,} dead letter{'' if count == 1 else 's'} discarded; the rows stay.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.get(PATH + "/{letter_id}")
@@ -167,7 +168,7 @@ def detail(request: Request, ledger: Ledger, _me: Reader, letter_id: int) -> Res
 
 
 @router.post(PATH + "/{letter_id}/replay")
-def replay(  # noqa: PLR0913 - the fields of the form
+def replay(
     request: Request,
     _me: Operator,
     letter_id: int,
@@ -184,7 +185,7 @@ def replay(  # noqa: PLR0913 - the fields of the form
         told = f" with {', '.join(changed)} changed" if changed else ""
         return Told(f"Letter {letter_id} is replayed{told}.", f"{RUNS}/runs/{made.id}", f"Show run {short(made.id)}")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 def _changed(args: str, shown: str) -> dict[str, Any]:
@@ -217,4 +218,4 @@ def discard(request: Request, _me: Operator, letter_id: int, why: Why = "", back
         letters.discard(letter_id, who=deps.who(request), why=why)
         return Told(f"Letter {letter_id} is discarded; its row stays.")
 
-    return act(request, back, do)
+    return act(back, do)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlencode
-from uuid import UUID  # noqa: TC003 - FastAPI reads annotations at run time
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
 
@@ -41,7 +41,7 @@ Admin = Annotated[Principal, Depends(_admin)]
 
 
 @router.get("/admin/audit")
-def audit(  # noqa: PLR0913 - what the URL holds
+def audit(
     request: Request,
     ledger: Ledger,
     _me: Auditor,
@@ -88,11 +88,11 @@ def add_user(
         user = accounts.create_user(email, who=deps.who(request), name=name, role=role or None)
         return Told(f"{user.email} is let in; make them a link that signs in once.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post("/admin/accounts/users/{user_id}/role")
-def set_role(  # noqa: PLR0913 - the fields of the form
+def set_role(
     request: Request,
     _me: Admin,
     user_id: UUID,
@@ -106,7 +106,7 @@ def set_role(  # noqa: PLR0913 - the fields of the form
         user = accounts.set_role(user_id, role or None, who=deps.who(request), why=why)
         return Told(f"{user.email} is {user.role or 'in their teams only'} now.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post("/admin/accounts/users/{user_id}/{verb}")
@@ -126,7 +126,7 @@ def change_user(
             return Told(f"{accounts.sign_out_everywhere(user_id, who=who, why=why)} sign-ins are ended.")
         raise NotFound(f"There is no act {verb!r} on a user.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post("/admin/accounts/links/{user_id}")
@@ -152,7 +152,7 @@ def add_team(
         team = accounts.create_team(name, who=deps.who(request), owner=UUID(owner) if owner else None)
         return Told(f"Team {team.name} is there.", f"/admin/accounts#team-{team.slug}")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 # Keys
@@ -179,10 +179,11 @@ def _keys(request: Request, ledger: Connection, me: Principal, **told: object) -
 
 
 @router.post("/admin/keys")
-def make_key(  # noqa: PLR0913 - the fields of the form
+def make_key(
     request: Request,
     ledger: Ledger,
     me: SignedIn,
+    *,
     name: Annotated[str, Form(max_length=200)],
     scopes: Annotated[list[str] | None, Form()] = None,
     team: Annotated[str, Form(max_length=40)] = "",
@@ -217,4 +218,4 @@ def revoke_key(
         accounts.revoke_key(key_id, who=deps.who(request), why=why)
         return Told(f"Key {key.name} is revoked.")
 
-    return act(request, back, do)
+    return act(back, do)

@@ -71,7 +71,7 @@ def cancel(request: Request, _me: Operator, run_id: UUID, why: Why = "", back: B
             return Told(f"Run {short(run_id)} is cancelled; it never starts.")
         return Told(f"Run {short(run_id)} was asked to stop; it ends when its job looks.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post(RUNS + "/runs/{run_id}/replay")
@@ -84,7 +84,7 @@ def replay(
         made = letters.replay(letter, who=deps.who(request), why=why)
         return Told(f"Run {short(run_id)} is replayed.", f"{RUNS}/runs/{made.id}", f"Show run {short(made.id)}")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 @router.post("/admin/jobs/{job}/again")
@@ -95,4 +95,4 @@ def again(request: Request, _me: Operator, job: str, why: Why = "", back: Back =
         made = runs.trigger(job, who=deps.who(request), why=why)
         return Told(f"{job} was asked for.", f"{RUNS}/runs/{made.id}", f"Show run {short(made.id)}")
 
-    return act(request, back, do)
+    return act(back, do)

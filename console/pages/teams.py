@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +31,8 @@ from console.pages._listing import look
 from console.pages.runs import facts
 
 if TYPE_CHECKING:
+    from inspect import Parameter
+
     from sqlalchemy import Connection, RowMapping
 
     from callboard.accounts import Principal
@@ -99,7 +100,7 @@ def _fields(spec: JobSpec) -> list[Field]:
     return [_field(one) for one in taken if one.name != PROJECT]
 
 
-def _field(parameter: inspect.Parameter) -> Field:
+def _field(parameter: Parameter) -> Field:
     given = parameter.default is not parameter.empty
     default = parameter.default if given else None
     words = str(parameter.annotation).replace("<class '", "").split("'")[0].split(" ")[0]
@@ -131,7 +132,7 @@ def _trigger(request: Request, me: Principal, slug: str, job: str, form: dict[st
         made = runs.trigger(job, _arguments(spec, form), who=who, why=form.get("why", ""), notify=notify)
         return Told(f"{job} was asked for.", f"/teams/{slug}/runs/{made.id}", f"Show run {short(made.id)}")
 
-    return act(request, f"/teams/{slug}", do)
+    return act(f"/teams/{slug}", do)
 
 
 def _arguments(spec: JobSpec, form: dict[str, str]) -> dict[str, Any]:
@@ -179,8 +180,8 @@ def _run(ledger: Connection, found: Team, run_id: str) -> RowMapping:
 
 
 @router.post("/teams/{slug}/runs/{run_id}/cancel")
-def cancel(  # noqa: PLR0913 - the fields of the form
-    request: Request, ledger: Ledger, me: SignedIn, slug: str, run_id: UUID, why: Why = "", back: Back = "/teams"
+def cancel(
+    request: Request, ledger: Ledger, me: SignedIn, *, slug: str, run_id: UUID, why: Why = "", back: Back = "/teams"
 ) -> Response:
     """Cancel one of the team's runs."""
     found = _team(ledger, me, slug)
@@ -191,14 +192,14 @@ def cancel(  # noqa: PLR0913 - the fields of the form
         answer = runs.cancel(row["id"], who=deps.who(request, found.id), why=why)
         return Told("The run is cancelled." if answer == "cancelled" else "The run was asked to stop.")
 
-    return act(request, back, do)
+    return act(back, do)
 
 
 # Members and projects
 
 
 @router.post("/teams/{slug}/members")
-def set_member(  # noqa: PLR0913 - the fields of the form
+def set_member(
     request: Request,
     ledger: Ledger,
     me: SignedIn,
@@ -215,7 +216,7 @@ def set_member(  # noqa: PLR0913 - the fields of the form
         accounts.set_member(found.id, user.id, role, who=deps.who(request, found.id), principal=me)
         return Told(f"{user.email} is {role} of {found.name}.")
 
-    return act(request, f"/teams/{slug}", do)
+    return act(f"/teams/{slug}", do)
 
 
 @router.post("/teams/{slug}/members/{user_id}/remove")
@@ -229,7 +230,7 @@ def remove_member(request: Request, ledger: Ledger, me: SignedIn, slug: str, use
         accounts.remove_member(found.id, user_id, who=deps.who(request, found.id), principal=me, why=why)
         return Told(f"They are not in {found.name} any more.")
 
-    return act(request, f"/teams/{slug}", do)
+    return act(f"/teams/{slug}", do)
 
 
 @router.post("/teams/{slug}/projects")
@@ -244,4 +245,4 @@ def add_project(
         made = accounts.create_project(found.id, name, who=deps.who(request, found.id))
         return Told(f"Project {made.name} is there.")
 
-    return act(request, f"/teams/{slug}", do)
+    return act(f"/teams/{slug}", do)

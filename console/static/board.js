@@ -144,7 +144,7 @@ function chartOptions(width, told) {
   const axis = { stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") }, font: "11px system-ui" };
   const bars = uPlot.paths.bars({ size: [0.8, 14] });
   return {
-    width, height: 190, padding: [10, 12, 0, 0], cursor: { y: false, points: { size: 6 } },
+    width, height: 190, padding: [10, 22, 0, 0], cursor: { y: false, points: { size: 6 } },
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "UTC"),
     scales: { y: { range: (_plot, _least, most) => [0, Math.max(4, most * 1.1)] } },
     axes: [

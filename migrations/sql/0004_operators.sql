@@ -4,9 +4,12 @@ ALTER TABLE board.runs ADD COLUMN project_id TEXT, ADD COLUMN trace_id TEXT, ADD
 COMMENT ON COLUMN board.runs.project_id IS 'whose run it is; null for the system''s own';
 COMMENT ON COLUMN board.runs.trace_id IS 'of the last attempt, if its trace is kept';
 COMMENT ON COLUMN board.runs.log IS '[{at, level, event, ...}]: the last lines that the last attempt logged itself';
-CREATE INDEX runs_ended_badly ON board.runs (created_at, id) WHERE state in ('failed', 'cancelled');
-CREATE INDEX runs_job_ended_badly ON board.runs (job, created_at, id) WHERE state in ('failed', 'cancelled');
-CREATE INDEX runs_with_error ON board.runs (created_at, id) WHERE error_kind is not null;
+CREATE INDEX runs_ended_badly ON board.runs (created_at, id) INCLUDE (state, job, queue, error_kind)
+    WHERE state in ('failed', 'cancelled');
+CREATE INDEX runs_job_ended_badly ON board.runs (job, created_at, id) INCLUDE (state)
+    WHERE state in ('failed', 'cancelled');
+CREATE INDEX runs_with_error ON board.runs (created_at, id) INCLUDE (error_kind, job, queue)
+    WHERE error_kind is not null;
 CREATE INDEX runs_by_hand ON board.runs (created_at, id)
     WHERE trigger not in ('send', 'schedule') and left(trigger, 4) <> 'job:';
 CREATE INDEX runs_project ON board.runs (project_id, created_at, id) WHERE project_id is not null;
@@ -51,6 +54,8 @@ ALTER TABLE board.dead_letters
     ADD COLUMN replay_args JSONB,
     ADD COLUMN project_id TEXT;
 COMMENT ON COLUMN board.dead_letters.replay_args IS 'redacted; what the arguments were changed to, if they were';
+DROP INDEX board.dead_letters_open;
+CREATE INDEX dead_letters_open ON board.dead_letters (id) INCLUDE (job, queue, kind, issue_id) WHERE state = 'open';
 CREATE INDEX dead_letters_job ON board.dead_letters (job, id);
 CREATE INDEX dead_letters_issue ON board.dead_letters (issue_id, id);
 CREATE INDEX dead_letters_project ON board.dead_letters (project_id, id) WHERE project_id is not null;

@@ -40,6 +40,8 @@ def downgrade() -> None:
         op.execute(f"drop table board.{table}")
     for index in _INDEXES:
         op.execute(f"drop index if exists board.{index}")
+    op.execute("drop index board.dead_letters_open")
+    op.execute("create index dead_letters_open on board.dead_letters (id) where state = 'open'")
     for table, columns in _COLUMNS.items():
         op.execute(f"alter table board.{table} " + ", ".join(f"drop column {column}" for column in columns))
     op.execute("update board.issues set status = 'open' where status = 'pending'")

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from callboard.health import HealthCheck
 
 _LONGEST_TEXT = 160
+_SLICE_SECONDS = 0.1
 
 
 class Probe:
-    """Asks, and waits for the answer no longer than its check's patience."""
+    """Asks, and waits for the answer no longer than its check's patience, or until `stop`."""
 
-    def __init__(self, check: HealthCheck) -> None:
+    def __init__(self, check: HealthCheck, stop: threading.Event) -> None:
         self.check = check
+        self._stop = stop
         self._thread: threading.Thread | None = None
         self._began = 0.0
         self._problem: str | None = None
@@ -42,7 +44,9 @@ class Probe:
         """What is wrong, in words; None if nothing is."""
         if self._thread is None:
             return None
-        self._thread.join(max(self._began + self.check.patience - time.monotonic(), 0.0))
+        deadline = self._began + self.check.patience
+        while self._thread.is_alive() and not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
+            self._thread.join(min(left, _SLICE_SECONDS))
         if self._thread.is_alive():
             return f"no answer within {self.check.patience:g} s"
         return self._problem

@@ -54,7 +54,7 @@ class HealthChecks(Loop):
         if not self._settings.health_seconds:
             return
         for look in (self._look_outside, self._look_at_queues, self._look_at_jobs):
-            if not self._leading():
+            if self._stop.is_set() or not self._leading():
                 return
             self._try(look.__name__, look)
 
@@ -73,11 +73,14 @@ class HealthChecks(Loop):
     def _look_outside(self) -> None:
         wanted = {_BROKER: HealthCheck(_BROKER, self._ask_broker, "critical", 10.0)} | dict(health_checks())
         self._probes = {
-            name: self._probes[name] if name in self._probes else Probe(check) for name, check in wanted.items()
+            name: self._probes[name] if name in self._probes else Probe(check, self._stop)
+            for name, check in wanted.items()
         }
         for probe in self._probes.values():
             probe.begin()
         answers = {name: probe.answer() for name, probe in self._probes.items()}
+        if self._stop.is_set():
+            return  # who was not waited for has not failed
         found = [
             Sighting(name, wanted[name].severity, f"{name} is unavailable: {problem}")
             for name, problem in answers.items()

@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
-    """As everywhere, but for the threads of the console's pool: the console outlives the test, and its pool breathes."""
+    """As everywhere, but for the threads of the console's pool: the console outlives the test."""
     before = non_daemon_threads()
     yield
     eventually(lambda: _lasting() <= before, 3, what="the end of every thread the test has started")
@@ -51,9 +51,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def theatre(
-    embedded: Endpoints, new_database: Callable[..., str], template_database: str
-) -> Iterator[Theatre]:
+def theatre(embedded: Endpoints, new_database: Callable[..., str], template_database: str) -> Iterator[Theatre]:
     """The board; a worker works on it."""
     with Redis.from_url(embedded.broker_url) as client:
         client.flushall()

@@ -97,7 +97,7 @@ def _people() -> tuple[dict[str, UUID], str]:
 
 
 def _schedules() -> None:
-    from callboard.job import all_jobs  # noqa: PLC0415 - after the jobs are declared
+    from callboard.job import all_jobs
 
     rows = [
         {"job": name, "queue": one.spec.queue, "cadence": str(one.spec.cadence), "interval_seconds": 3600.0}

@@ -6,7 +6,17 @@ import threading
 
 import structlog
 
-from callboard import AuthenticationError, Delays, NoRetry, PermanentError, TransientError, cron, current_run, every, job
+from callboard import (
+    AuthenticationError,
+    Delays,
+    NoRetry,
+    PermanentError,
+    TransientError,
+    cron,
+    current_run,
+    every,
+    job,
+)
 
 #: Set, every waiting job goes on; a test or a picture that wants them running leaves it clear.
 GO_ON = threading.Event()
@@ -47,7 +57,7 @@ def siem(destination: str = "splunk-eu") -> None:
 
 
 @job("webhook.deliver", queue="webhooks", retry=NoRetry(), runbook="https://runbooks.example.org/webhooks")
-def deliver(delivery: str, endpoint: str, authorization: str = "") -> None:
+def deliver(delivery: str, endpoint: str, authorization: str = "") -> None:  # noqa: ARG001 - a secret to be hidden
     """Deliver one webhook."""
     run = current_run()
     run.log.info("webhook.attempt", id=delivery, endpoint=endpoint)
@@ -82,12 +92,12 @@ def threema() -> None:
     raise AuthenticationError("stored cookies are not authenticated; sign in to the gateway again")
 
 
-@job("SyncInstagramProfileStories", queue="social", retry=NoRetry())
-def stories(account: str, access_token: str = "") -> None:
+@job("SyncInstagramProfileStories", queue="social", durable=True, retry=NoRetry())
+def stories(account: str, access_token: str = "") -> None:  # noqa: ARG001 - a secret to be hidden
     """Read a profile's stories."""
     if MENDED.is_set():
         return
-    raise KeyError(f"story_media of {account}")
+    raise LookupError(f"the stories of {account} have no media")
 
 
 @job("revenuecat_sync", queue="revenue", scope="project", label="RevenueCat sync")

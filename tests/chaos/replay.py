@@ -109,9 +109,21 @@ def fill(fleet: Fleet, runs: int) -> None:
         engine = create_engine(fleet.environment["CALLBOARD_DATABASE_URL"], poolclass=NullPool)
         with engine.begin() as connection:
             connection.execute(text(_FILL), {"count": runs})
+        # Otherwise the server does so by itself, while the replay is measured.
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("vacuum (analyze) board.runs, board.dead_letters"))
 
 
-def replay(fleet: Fleet, *, letters: int, operators: int, kill: bool, workers: int = 2, settle: float = 300) -> Tally:
+def replay(
+    fleet: Fleet,
+    *,
+    letters: int,
+    operators: int,
+    kill: bool,
+    workers: int = 2,
+    rate: float | None = None,
+    settle: float = 300,
+) -> Tally:
     """Let operators replay all letters at once, kill one in the middle, and count what became of them.
 
     Args:
@@ -120,6 +132,7 @@ def replay(fleet: Fleet, *, letters: int, operators: int, kill: bool, workers: i
         operators: How many commands start at the same time.
         kill: Whether one is killed once a third is replayed.
         workers: Processes.
+        rate: Letters a second of each operator; None: as fast as it goes.
         settle: Seconds until every run must have ended.
     """
     fleet.scheduler()
@@ -128,7 +141,7 @@ def replay(fleet: Fleet, *, letters: int, operators: int, kill: bool, workers: i
     eventually(lambda: fleet.query("select count(*) from board.workers where state = 'alive'")[0][0] == workers, 30)
     began = time.monotonic()
     names = [f"operator-{number}" for number in range(1, operators + 1)]
-    commands = {name: _operator(fleet, name) for name in names}
+    commands = {name: _operator(fleet, name, rate) for name in names}
     killed = _kill_one(fleet, commands, letters) if kill else ""
     for name, command in commands.items():
         if name != killed and command.wait(settle) != 0:
@@ -137,8 +150,9 @@ def replay(fleet: Fleet, *, letters: int, operators: int, kill: bool, workers: i
     return _count(fleet, letters, killed, time.monotonic() - began)
 
 
-def _operator(fleet: Fleet, name: str) -> subprocess.Popen[bytes]:
+def _operator(fleet: Fleet, name: str, rate: float | None) -> subprocess.Popen[bytes]:
     words = ["dead-letters", "replay", "job:paper", "--yes", "--keep-going", "--why", "the printer is back"]
+    words += [] if rate is None else ["--rate", str(rate)]
     return fleet.start([sys.executable, "-m", "cli", *words], {"LOGNAME": name})
 
 

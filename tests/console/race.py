@@ -1,4 +1,4 @@
-"""Two people trigger one project's job at the same instant, over and over: there is one run each time, and both know it.
+"""Two people trigger one project's job at the same instant, over and over: one run each time, and both know it.
 
 python -m tests.console.race --rounds 200
 """

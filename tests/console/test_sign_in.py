@@ -37,7 +37,7 @@ def test_a_link_shows_a_button_and_signs_in_once(console: ConsoleServer, board: 
         assert token in shown.text
         assert "set-cookie" not in shown.headers
     answer = _post(console, "/sign-in/link", token=token)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/admin/background_jobs")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
     assert {"HttpOnly", "Path=/", "SameSite=lax"} <= {part.strip() for part in cookie.split(";")}
     session = answer.cookies["callboard"]
@@ -99,7 +99,7 @@ def test_signing_in_leads_nowhere_else() -> None:
         "",
         "/a\nb",
     ):
-        assert _inside(wanted) == "/admin/background_jobs", wanted
+        assert _inside(wanted) == "/", wanted
     assert _inside("/admin/jobs?filter=a//b") == "/admin/jobs?filter=a//b"
 
 
@@ -119,7 +119,6 @@ def test_signing_out_ends_the_session_and_drops_the_cookie(console: ConsoleServe
         assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
         assert 'callboard=""' in answer.headers["set-cookie"]
         assert "max-age=0" in answer.headers["set-cookie"].lower()
-        assert '"cache"' in answer.headers["clear-site-data"]
         assert sign_in.find(token) is None
 
 
@@ -143,4 +142,4 @@ def test_nobody_is_sent_to_the_sign_in_and_a_program_is_told(board: Board) -> No
         assert set(answer.json()) == {"error"}
         with signed_in(server) as browser:
             assert browser.get("/admin/jobs").status_code == 200
-            assert browser.get("/sign-in").headers["location"] == "/admin/background_jobs"
+            assert browser.get("/sign-in").headers["location"] == "/"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from fastapi import APIRouter
 
 from callboard import job, news
 from callboard.accounts import sign_in
@@ -13,12 +16,16 @@ from callboard.ledger.database import transaction
 from callboard.operations import Who, accounts, audit
 from console.app import make_app
 from console.live import Hub
+from console.live.rights import Credential, Hearing
+from console.live.stream import EventStream
 from tests.console.kit import add_project, add_user, serving_app, session_of, signed_in
 from tests.console.sse import Ears
 from tests.support import eventually
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from starlette.types import Message
 
     from console.server import ConsoleServer
     from tests.board import Board
@@ -211,3 +218,56 @@ def test_streams_are_bounded_for_one_and_for_all(board: Board) -> None:
         eventually(lambda: app.state.hub.listeners == 1, what="the streams to be given up")
         with listen(server, anna) as again:
             assert again.response.status_code == 200
+
+
+def test_a_silent_stream_says_that_it_lives(console: ConsoleServer, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.live.stream.HEARTBEAT_SECONDS", 0.05)
+    with listen(console, add_user()) as ears:
+        assert [ears.next().comment for _ in range(3)] == ["here"] * 3
+    assert hub.hears
+
+
+def test_whoever_takes_nothing_is_given_up(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.live.stream._STALLED_SECONDS", 0.05)
+    hub, never = Hub(board.settings), asyncio.Event()
+    hearing = Hearing(Credential("session", "x"), add_user(), None)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await never.wait()
+
+    async def receive() -> Message:
+        await never.wait()
+        return {"type": "http.disconnect"}
+
+    async def serve() -> None:
+        stream = EventStream(hub, news.TOPICS, hearing, None)
+        assert hub.listeners == 1
+        await stream({}, receive, send)
+        assert hub.listeners == 0
+
+    asyncio.run(serve())
+
+
+def test_listeners_that_come_and_go_leave_nothing_running(board: Board) -> None:
+    router = APIRouter()
+
+    @router.get("/v1/tasks")
+    async def tasks() -> int:
+        return len(asyncio.all_tasks())
+
+    app = make_app(board.settings, routers=[router])
+    user_id = add_user()
+    with serving_app(app, board.settings) as server, signed_in(server) as browser:
+
+        def running() -> int:
+            return int(browser.get("/v1/tasks").text)
+
+        before = running()
+        for _ in range(3):
+            with ExitStack() as ears:
+                for _ in range(5):
+                    ears.enter_context(listen(server, user_id))
+                assert running() >= before + 5
+        eventually(lambda: running() == before, what="the tasks of the listeners to end")
+        assert app.state.hub.listeners == 0

@@ -143,3 +143,11 @@ def test_the_log_never_outgrows_its_bounds(lines: list[dict[str, Any]], most: in
     assert sum(len(repr(line)) for line in log.lines) <= LONGEST_LOG
     if lines and most:
         assert log.lines[-1]["event"] == lines[-1]["event"]  # the last one always stays, if only its name
+
+
+def test_a_line_that_is_too_long_says_what_was_left_out() -> None:
+    log = AttemptLog(5)
+    log.add({"event": "sync.page", "level": "error", "error_type": "ValueError", "stack": "x" * 20_000})
+    (line,) = log.lines
+    assert line.keys() == {"event", "level", "error_type", "left_out"}
+    assert line["left_out"].startswith("200")

@@ -24,7 +24,7 @@ Why = Annotated[Line, Field(description="The reason; it stands in the audit log.
 class Answer(BaseModel):
     """What the API answers: built from a row or a dataclass, and only what it declares comes out."""
 
-    model_config = ConfigDict(from_attributes=True, extra="ignore")
+    model_config = ConfigDict(from_attributes=True, extra="ignore", populate_by_name=True)
 
 
 class Asked(BaseModel):

@@ -100,6 +100,29 @@ def _within_ten_years(moment: datetime) -> datetime:
     return moment
 
 
+class FailureOfIssue(Answer):
+    """One failed attempt of an issue."""
+
+    id: int
+    run_id: UUID
+    job: str
+    scope: str
+    attempt: int
+    kind: str
+    retryable: bool
+    error_type: str
+    error: str
+    occurred_at: Time
+
+
+class IssueStory(Issue):
+    """One issue, with what it left."""
+
+    letters: int = Field(description="Its dead letters.")
+    open_letters: int = Field(description="Those of them that are not settled.")
+    failures: list[FailureOfIssue] = Field(description="The last ten, newest first.")
+
+
 class Silence(Asked):
     """Until when nobody is told of an issue."""
 

@@ -1,6 +1,6 @@
 """Runs, as operators see them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -50,6 +50,7 @@ class Run(Answer):
     error_type: str | None
     error: str | None
     trace_id: str | None = None
+    history: list[Json] | None = Field(None, description="What was not an ordinary start and finish.")
     wait_seconds: float | None = None
     duration_seconds: float | None = None
     end_to_end_seconds: float | None = None
@@ -60,7 +61,7 @@ class Waits(Answer):
 
     kind: str
     text: str
-    command: str | None = Field(description="The command that mends it, where there is one.")
+    command: str = Field(description="The command that looks into it or mends it; empty if nothing does.")
     until: Time | None
 
 
@@ -77,8 +78,9 @@ class Attempt(Answer):
     error: str
     traceback: str | None
     issue_id: int | None
-    log: list[Json] | None = None
-    duration_seconds: float | None = None
+    log: list[Json] | None
+    duration_seconds: float | None
+    trace_id: str | None
 
 
 class Child(Answer):
@@ -142,7 +144,6 @@ class RunStory(Run):
     """All that is known of a run."""
 
     waits: list[Waits] = Field(description="What holds it up now comes first.")
-    history: list[dict[str, Any]] = Field(description="What was not an ordinary start and finish.")
     log: list[Json] | None = Field(description="The last lines that the last attempt logged itself.")
     failures: list[Attempt] = Field(description="Oldest first.")
     children: list[Child]

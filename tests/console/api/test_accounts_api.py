@@ -23,7 +23,7 @@ def owner() -> UUID:
 
 
 @pytest.fixture
-def ours(board: Board, owner: UUID) -> Team:
+def ours(board: Board, owner: UUID) -> Team:  # noqa: ARG001 - in its ledger
     return add_team("ours", owner=owner)
 
 
@@ -43,7 +43,8 @@ def test_everybody_learns_who_they_are(api: Api, owner: UUID, ours: Team) -> Non
     assert "board_write" in board_admin["permissions"]
 
 
-def test_a_key_is_shown_once_works_and_ends(api: Api, owner: UUID, ours: Team, board: Board) -> None:
+@pytest.mark.usefixtures("ours")
+def test_a_key_is_shown_once_works_and_ends(api: Api, owner: UUID, board: Board) -> None:
     page = api.signed_in(owner)
     asked = {"name": "ci", "scopes": ["jobs:read"], "team": "ours", "expires_in_seconds": 3600}
 
@@ -65,7 +66,8 @@ def test_a_key_is_shown_once_works_and_ends(api: Api, owner: UUID, ours: Team, b
     assert len(ok(page.get("/v1/keys", params={"all": "true"}))["items"]) == 1
 
 
-def test_keys_are_made_for_what_there_is_and_ended_by_whose_they_are(api: Api, owner: UUID, ours: Team) -> None:
+@pytest.mark.usefixtures("ours")
+def test_keys_are_made_for_what_there_is_and_ended_by_whose_they_are(api: Api, owner: UUID) -> None:
     page, other = api.signed_in(owner), api.signed_in(add_user(None))
     ok(page.post("/v1/keys", json={"name": "x", "scopes": []}), 422)
     ok(page.post("/v1/keys", json={"name": "x", "scopes": ["jobs:everything"]}), 422)
@@ -107,7 +109,8 @@ def test_a_team_with_its_members_and_projects(api: Api, admin: httpx.Client, own
     ok(page.get("/v1/teams/blue-team"), 404)
 
 
-def test_what_is_of_another_team_is_not_reached_by_way_of_ours(api: Api, owner: UUID, ours: Team, board: Board) -> None:
+@pytest.mark.usefixtures("ours")
+def test_what_is_of_another_team_is_not_reached_by_way_of_ours(api: Api, owner: UUID, board: Board) -> None:
     theirs, page = add_team("theirs", owner=add_user(None)), api.signed_in(owner)
 
     for method in ("GET", "DELETE"):
@@ -169,7 +172,8 @@ def test_ones_own_sign_ins_are_listed_and_ended(api: Api, owner: UUID) -> None:
     ok(here.get("/v1/me"))
 
 
-def test_a_page_of_another_site_changes_nothing(api: Api, owner: UUID, ours: Team) -> None:
+@pytest.mark.usefixtures("ours")
+def test_a_page_of_another_site_changes_nothing(api: Api, owner: UUID) -> None:
     page = api.signed_in(owner)
     forged = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
     ok(page.post("/v1/keys", json={"name": "x", "scopes": ["jobs:read"]}, headers=forged), 403)

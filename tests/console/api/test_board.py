@@ -11,7 +11,7 @@ import redis
 
 from callboard.ledger import schedules as ledger_schedules
 from callboard.ledger.database import transaction
-from callboard.operations import Who, letters, runs
+from callboard.operations import Who, runs
 from tests.console.api.caller import Api, ok
 from tests.support import eventually
 

@@ -28,12 +28,12 @@ def owner() -> UUID:
 
 
 @pytest.fixture
-def ours(board: Board, owner: UUID) -> Team:
+def ours(board: Board, owner: UUID) -> Team:  # noqa: ARG001 - in its ledger
     return add_team("ours", owner=owner)
 
 
 @pytest.fixture
-def theirs(board: Board) -> Team:
+def theirs(board: Board) -> Team:  # noqa: ARG001 - in its ledger
     return add_team("theirs", owner=add_user(None))
 
 

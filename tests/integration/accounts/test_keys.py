@@ -113,6 +113,8 @@ def test_what_a_key_cannot_be_made_of(town: Town) -> None:
         accounts.create_key(mia, "ci", ["jobs:read"], expires_in=timedelta(0), who=WHO)
     with pytest.raises(Forbidden, match=r"mia@example\.org is not in that team"):
         accounts.create_key(mia, "ci", ["jobs:read"], team_id=town.blue.id, who=WHO)
+    with pytest.raises(NotFound, match="No team is"):
+        accounts.create_key(town.principal(town.root), "ci", ["jobs:read"], team_id=uuid4(), who=WHO)
     with pytest.raises(Forbidden, match="A key cannot make keys"):
         accounts.create_key(found(town.key(town.root, "accounts:write")), "ci", ["jobs:read"], who=WHO)
     with pytest.raises(NotFound):

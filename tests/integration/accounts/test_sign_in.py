@@ -111,6 +111,17 @@ def test_after_twenty_failures_a_place_waits_and_others_do_not(town: Town) -> No
     assert enter(EMAIL, PASSWORD, ip="10.0.0.2").principal.user_id == town.root.id
 
 
+def test_whoever_is_counted_twice_waits_for_the_longer(town: Town) -> None:
+    assert town.root.id
+    for _ in range(_attempts.MOST_BY_EMAIL):
+        refusal(partial(enter, EMAIL, "not the password", ip="10.0.0.2"))
+    change("update board.sign_in_failures set at = at - interval '200 seconds'")
+    for number in range(_attempts.MOST_BY_IP):
+        refusal(partial(enter, f"user{number}@example.org", "not the password"))
+    assert (refusal(partial(enter, EMAIL, PASSWORD)).retry_after or 0) > 250
+    assert (refusal(partial(enter, EMAIL, PASSWORD, ip="10.0.0.3")).retry_after or 999) < 150
+
+
 def test_many_guesses_at_once_are_no_more_than_one_after_the_other(town: Town, hashes: list[str]) -> None:
     assert town.root.id
 
@@ -206,6 +217,7 @@ def test_a_link_that_has_expired_or_is_void_signs_nobody_in(town: Town) -> None:
     late, void, good = (accounts.make_link(who.id, who=WHO) for who in (town.mia, town.adam, town.olga))
     change(f"update board.sign_in_links set expires_at = now() where user_id = '{town.mia.id}'")
     accounts.sign_out_everywhere(town.adam.id, who=WHO)
+    assert [sign_in.is_good(token) for token in (late, void, good, "no such token")] == [False, False, True, False]
     refusal(partial(follow, late))
     refusal(partial(follow, void))
     refusal(partial(follow, "no such token"))
@@ -225,6 +237,7 @@ def test_where_the_console_is_called_from_outside_is_where_links_go(
     monkeypatch.setenv("CALLBOARD_CONSOLE_TLS_CERT", "cert.pem")
     get_settings.cache_clear()
     assert sign_in.link_url("t") == "https://[::1]:9190/sign-in/link?token=t"
+    assert sign_in.link_url("t", console="http://127.0.0.1:5") == "http://127.0.0.1:5/sign-in/link?token=t"
 
 
 def test_a_token_of_the_settings_works_once_for_ever(ledger: None) -> None:

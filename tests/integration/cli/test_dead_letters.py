@@ -170,7 +170,7 @@ def test_a_bulk_replay_that_is_interrupted_says_how_far_it_came(board: Board) ->
     assert replaying.stdout.readline().startswith("letter ")
     replaying.send_signal(signal.SIGINT)
     _, err = replaying.communicate(timeout=20)
-    assert replaying.returncode == 130
+    assert replaying.returncode == 130, err
     assert "Stopped after 1 of 3" in err
     assert [letter["state"] for letter in letters(board)] == ["replayed", "open", "open"]
 
@@ -246,8 +246,8 @@ def test_a_listing_takes_the_filter_language_and_many_are_told_calmly(board: Boa
     assert [letter["id"] for letter in letters(board, "error:disk", "age:>1d")] == [three[0]]
     plan = json.loads(board("dead-letters", "replay", "kind:transient", "--dry-run", "--json").out)
     assert (plan["count"], plan["by_job"], plan["single_conflicts"]) == (1, {"broken": 1}, {})
+    columns = ", ".join(column for column in letters(board)[0] if column not in ("id", "replay_args", "args"))
     with transaction() as connection:
-        columns = ", ".join(column for column in letters(board)[0] if column not in ("id", "replay_args", "args"))
         connection.execute(
             text(
                 f"insert into board.dead_letters ({columns}, payload) select {columns}, payload "

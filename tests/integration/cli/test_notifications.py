@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from callboard.ledger import notifications as ledger
 from callboard.ledger import workers
 from callboard.ledger.database import transaction
 from callboard.ledger.facts import RunFacts
-from callboard.ledger.outgoing import QUEUE, Outgoing
+from callboard.ledger.outgoing import NAME, QUEUE, Outgoing
 from callboard.settings import get_settings
 from sandbox.smtp import SmtpStandIn
 from sandbox.webhook_receiver import WebhookReceiver
 from tests.integration.cli.conftest import Board
 from tests.integration.engine.recorder_kit import facts
+from tests.support import eventually
 
 
 @pytest.fixture
@@ -62,6 +64,31 @@ def test_the_list_says_whom_and_what_became_of_it(board: Board) -> None:
     assert json.loads(board("notifications", "list", "--json", "--state", "sent").out) == []
     assert len(json.loads(board("notifications", "list", "--json", "--since", "1h").out)) == 1
     assert board("notifications", "list", "--state", "lost").code == 2
+
+
+def test_a_worker_process_tells_whoever_triggered(
+    board: Board, mailbox: SmtpStandIn, worker: Callable[..., object]
+) -> None:
+    worker()
+    answer = board("trigger", "quick", "--notify", "anna@example.org")
+    assert answer.code == 0, answer.err
+    eventually(lambda: len(mailbox.mails) == 2, 20, what="Anna's mail, and that to the alert address")
+    assert {mail.recipients[0] for mail in mailbox.mails} == {"anna@example.org", "ops@example.org"}
+    eventually(lambda: '"sent"' in board("notifications", "list", "--json", "--state", "sent").out)
+
+
+def test_who_asked_for_a_run_hears_that_it_was_cancelled(board: Board) -> None:
+    board("trigger", "quick", "--notify", "anna@example.org")
+    (run,) = json.loads(board("runs", "--json").out)
+    answer = board("cancel", run["id"])
+    assert (answer.code, answer.err) == (0, "")
+    (row,) = json.loads(board("notifications", "list", "--json").out)
+    assert (row["run_id"], row["event"], row["target"]) == (run["id"], "cancelled", "anna@example.org")
+    with transaction() as connection:
+        query = text("select state, enqueued_at, parent_id, correlation_id from board.runs where job = :job")
+        sender = connection.execute(query, {"job": NAME}).one()
+    assert (sender.state, sender.enqueued_at is None) == ("pending", False)
+    assert (str(sender.parent_id), sender.correlation_id) == (run["id"], run["correlation_id"])
 
 
 def test_a_test_mail_says_what_happened(board: Board, mailbox: SmtpStandIn) -> None:

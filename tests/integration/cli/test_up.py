@@ -21,6 +21,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import psutil  # type: ignore[import-untyped] # ships no types
 import pytest
 import redis
@@ -87,6 +88,13 @@ class Up:
         done = subprocess.run(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, check=False)
         return json.loads(done.stdout or b"[]")
 
+    def call_for_text(self, *argv: str) -> str:
+        """What another command on this board prints."""
+        command = [sys.executable, "-m", "cli", *argv]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=True
+        ).stdout
+
     def family(self) -> list[psutil.Process]:
         """All it has started, down to the last server."""
         children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
@@ -150,6 +158,19 @@ def test_up_runs_every_job_survives_a_kill_and_a_taken_port_and_leaves_nothing(h
     assert ups[1].stop(signal.SIGINT) < 10
     assert left_in(home) == set()
     assert "stopped in" in ups[1].said()
+
+
+def _sign_in_once(up: Up) -> None:
+    found = eventually(lambda: LINK.search(up.said()), what="the link to be told")
+    assert found is not None
+    console, token = found[1], found[2]
+    assert not any(token in " ".join(each.cmdline()) for each in up.family()), "everybody can read a command line"
+    with httpx.Client(base_url=console, headers={"Origin": console}) as browser:
+        assert browser.get("/healthz").text == "ok\n"
+        assert browser.post("/sign-in/link", data={"token": token}).status_code == 303
+        assert browser.get("/v1/me").json()["email"] == "operator@localhost"
+        assert browser.post("/sign-in/link", data={"token": token}).status_code == 401
+    assert up.call_for_text("console", "link").startswith(f"{console}/sign-in/link?token=")
 
 
 def _completed(up: Up, jobs: set[str]) -> dict[str, Any]:

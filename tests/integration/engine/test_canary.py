@@ -14,6 +14,7 @@ from sqlalchemy.pool import NullPool
 from callboard import all_jobs, canary, job
 from callboard.broker import Lane
 from callboard.loading import load_actors
+from callboard.notifications import QUEUE
 from callboard.settings import LaneSetting, Settings
 from callboard.state import snapshot
 from callboard.worker import Worker, plan_lanes
@@ -219,7 +220,7 @@ def test_it_is_declared_with_the_actors_and_is_no_job(board: Board) -> None:
     declared = board.broker.actors[canary.NAME]
     assert isinstance(declared, canary.Canary)
     assert canary.NAME not in all_jobs()
-    assert board.broker.get_declared_queues() == queues, "the canary brings no queue of its own"
+    assert board.broker.get_declared_queues() == queues | {QUEUE}, "the canary brings no queue of its own"
     assert canary.declare(board.broker) is declared
     assert canary.NAME not in {facts.job for facts in snapshot().jobs}
 

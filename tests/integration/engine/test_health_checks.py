@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -121,6 +122,26 @@ def test_a_check_that_hangs_is_answered_for_and_holds_one_thread(board: Board) -
         loop.tick()
         assert len(asked) == 1
         assert board.one("select title from board.issues") == "slow is unavailable: no answer within 0.05 s"
+    finally:
+        held.set()
+
+
+def test_a_check_that_hangs_does_not_hold_up_a_stop(board: Board) -> None:
+    entered, held = threading.Event(), threading.Event()
+
+    @health_check("slow", patience=60.0)
+    def _ask() -> None:
+        entered.set()
+        held.wait(20)
+
+    loop = checks(board)
+    loop.start()
+    try:
+        assert entered.wait(5)
+        began = time.monotonic()
+        loop.stop()
+        assert time.monotonic() - began < 3
+        assert board.query("select * from board.issues") == []
     finally:
         held.set()
 

@@ -47,7 +47,7 @@ def test_progress_is_written_at_once_and_then_once_a_second(board: Board) -> Non
     assert eventually(lambda: beat() > 1, 5)
     assert board.one("select count(*) from board.writes") == 2
     assert time.monotonic() - began >= 1.0
-    assert steps > 5
+    assert steps > 2
     seconds = "select extract(epoch from max(at) - min(at))::float8 from board.writes"
     assert board.one(seconds) >= 0.95
     assert board.one("select progress->>'message' from board.runs") == "password=[redacted]"

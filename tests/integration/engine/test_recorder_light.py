@@ -19,7 +19,7 @@ from tests.integration.engine.recorder_kit import ending, facts, failure, light,
 
 def test_a_light_run_is_one_row_that_tells_all(board: Board) -> None:
     own, parent = recorder(board), uuid4()
-    run = facts(args={"n": 3}, parent_id=parent, missed=2, notify=("a@b", "c@d"), scope="s")
+    run = facts(args={"n": 3}, parent_id=parent, missed=2, scope="s")
     started, report = light(own), Report({"b": 1, "a": 2}, {"note": "x"}, {"processed": 1})
     assert own.finish_many([ending(run, started, report=report)]) == [True]
     (row,) = board.query(
@@ -28,7 +28,7 @@ def test_a_light_run_is_one_row_that_tells_all(board: Board) -> None:
     )
     assert (row.id, row.created_at, row.job, row.queue) == (run.id, run.created_at, "light", "default")
     assert (row.state, row.attempt, row.crashes, row.token) == ("completed", 1, 0, started.token)
-    assert (row.args, row.parent_id, row.missed, row.notify, row.scope) == ({"n": 3}, parent, 2, ["a@b", "c@d"], "s")
+    assert (row.args, row.parent_id, row.missed, row.notify, row.scope) == ({"n": 3}, parent, 2, None, "s")
     assert (list(row.counts), row.notes, row.progress) == (["b", "a"], {"note": "x"}, {"processed": 1})
     assert (row.payload, row.history, row.eligible_at) == (None, None, run.created_at)
     assert float(row.ran) == pytest.approx(2.0, abs=0.001)

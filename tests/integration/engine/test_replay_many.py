@@ -5,27 +5,21 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
 from uuid import UUID
 
 import pytest
 from dramatiq.errors import ConnectionClosed
-from sqlalchemy import select
 
 from callboard import Backoff, current_run, job, transaction
-from callboard.envelope import facts_of
 from callboard.filters import parse
 from callboard.job import Job
-from callboard.ledger import failures, tables
 from callboard.ledger.database import get_engine
 from callboard.ledger.dead_letters import take
-from callboard.ledger.failures import Failing
-from callboard.ledger.wire import Cursor
 from callboard.operations import Who
 from callboard.operations.letters import ReplayEvent, discard, plan, replay, replay_many
-from callboard.outcome import Failure
 from scheduler.reconciler import Reconciler
 from tests.board import Board
+from tests.integration.engine.letters import bury
 from tests.support import eventually
 
 ANNA, BERT = Who("cli:anna"), Who("cli:bert")
@@ -48,17 +42,6 @@ def declare(**options: object) -> Job[..., None]:
             raise ValueError("out of paper")
 
     return fragile
-
-
-def bury(fragile: Job[..., None], arguments: list[tuple[object, ...]], error: str = "out of paper") -> list[int]:
-    """Dead letters as the recorder writes them, without running anything; their ids."""
-    failure = Failure.of(ValueError(error), job="fragile", scope="")
-    facts = [facts_of(fragile.message_with_options(args=args), fragile.spec) for args in arguments]
-    rows = select(tables.dead_letters.c.id).order_by(tables.dead_letters.c.id.desc()).limit(len(facts))
-    with transaction() as connection:
-        cursor = cast("Cursor", connection.connection.cursor())
-        failures.record_many(cursor, [Failing(one, 1, failure, "retries exhausted") for one in facts])
-        return sorted(connection.execute(rows).scalars())
 
 
 def many(count: int) -> list[tuple[object, ...]]:

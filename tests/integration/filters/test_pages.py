@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 
 from callboard.errors import FilterError
 from callboard.filters import RESOURCES, Filter, Resource, parse
-from callboard.ledger import pages
+from callboard.ledger import _search, pages
 from callboard.ledger._cursor import Cursor
 from callboard.ledger._paths import LISTINGS
 from tests.integration.filters import rows, words
@@ -34,8 +34,9 @@ _AGEING = {"age", "duration", "since", "until", "created", "started", "finished"
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches look at a few rows at a time and then stop, as they do in a ledger with millions."""
-    monkeypatch.setattr(pages, "FIRST_WINDOW", 16)
-    monkeypatch.setattr(pages, "PATIENCE", 0.0)
+    monkeypatch.setattr(_search, "FIRST_WINDOW", 16)
+    monkeypatch.setattr(_search, "MOST_FEW", 5)
+    monkeypatch.setattr(_search, "PATIENCE", 0.0)
 
 
 def top(resource: Resource) -> str:
@@ -127,6 +128,15 @@ def test_a_patient_search_goes_on_until_it_has_found_enough(filled: Filled) -> N
         assert [row["id"] for row in two.rows] == every[:2]
         assert two.has_more
         assert pages.search(connection, chosen, limit=500, seconds=0).searched_until is not None
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_search_begins_where_the_time_that_is_asked_for_does(filled: Filled) -> None:
+    hour_ago = NOW - timedelta(hours=1)
+    assert sum(row["created_at"] >= hour_ago for row in filled[1]["runs"]) > _search.FIRST_WINDOW
+    chosen = parse(f"until:{hour_ago.isoformat()} attempt:<9", "runs")
+    with filled[0].begin() as connection:
+        assert len(pages.page(connection, chosen, limit=3).rows) == 3
 
 
 def test_a_team_never_sees_rows_of_the_system(filled: Filled) -> None:

@@ -23,6 +23,7 @@ from callboard import (
 from callboard.ledger.outgoing import NAME
 from callboard.notifications import mail
 from callboard.notifications.notice import Notice
+from callboard.notifications.sending import deliver
 from callboard.operations import Who, letters
 from callboard.settings import Settings
 from sandbox.smtp import SmtpStandIn
@@ -93,6 +94,19 @@ def test_550_fails_the_notification_and_not_the_run(opened: Callable[..., Board]
         letters.replay(board.one("select id from board.dead_letters"), who=Who("cli"))  # somebody has made that mailbox
         eventually(lambda: board.one("select state from board.notifications") == "sent")
     assert board.one("select count(*) from board.runs where job = :job and state = 'failed'", job=NAME) == 1
+
+
+def test_what_went_out_is_not_sent_again_by_whoever_comes_late(
+    opened: Callable[..., Board], mailbox: SmtpStandIn
+) -> None:
+    board = opened()
+    run_with_mail()
+    with board.worker():
+        settled(board, 1)
+    deliver(board.one("select id from board.notifications"))
+    assert len(mailbox.mails) == 1
+    with pytest.raises(PermanentError, match="no notification 0"):
+        deliver(0)
 
 
 def test_retries_that_run_out_fail_it(opened: Callable[..., Board], mailbox: SmtpStandIn) -> None:

@@ -11,10 +11,12 @@ from callboard import Backoff, NoRetry, current_run, every, job, trigger
 from callboard.envelope import KEY
 from callboard.ledger import runs
 from callboard.ledger.database import get_engine, transaction
-from callboard.ledger.outgoing import ENVELOPE, NAME, Outgoing
+from callboard.ledger.outgoing import NAME, Outgoing
+from callboard.ledger.sending_runs import ENVELOPE
 from callboard.operations import Who
 from callboard.operations import runs as acts
 from sandbox.smtp import SmtpStandIn
+from scheduler.janitor import Janitor
 from scheduler.reaper import Reaper
 from scheduler.reconciler import Reconciler
 from tests.board import Board
@@ -65,6 +67,8 @@ def test_a_plain_message_of_a_job_with_notify_is_told_of_too(
     with board.worker():
         settled(board, 1)
     assert [mail.subject for mail in mailbox.mails] == ["[Callboard] ✅ Job completed: light"]
+    (row,) = board.query("select state, notify, args, payload from board.runs where job = 'light'")
+    assert tuple(row) == ("completed", ["ops@example.org"], {}, None)
 
 
 def test_system_runs_are_told_to_the_alert_addresses_and_projects_are_not(
@@ -172,8 +176,9 @@ def test_what_ends_without_an_attempt_is_told_of_too(opened: Callable[..., Board
             ("failed", "mail", "b@example.org", "sent"),
             ("failed", "mail", "c@example.org", "sent"),
         ]
-    assert [mail.subject.split()[1] for mail in mailbox.mails] == ["🚫", "❌", "❌"]
-    assert "cancelled before it started" in mailbox.mails[0].text
+    signs = {mail.recipients[0][0]: mail.subject.split()[1] for mail in mailbox.mails}
+    assert signs == {"a": "🚫", "b": "❌", "c": "❌"}
+    assert "cancelled before it started" in mailbox.to("a@example.org")[0].text
 
 
 def test_a_crash_between_commit_and_enqueue_loses_nothing(opened: Callable[..., Board], mailbox: SmtpStandIn) -> None:
@@ -253,3 +258,13 @@ def test_two_writers_tell_once(opened: Callable[..., Board]) -> None:
             Outgoing(board.settings).ended(connection, run, "failed")
     assert told(board) == [("failed", "mail", "ops@example.org", "pending")]
     assert board.one("select count(*) from board.runs where job = :job", job=NAME) == 1
+
+
+def test_the_janitor_forgets_old_ones(opened: Callable[..., Board]) -> None:
+    board = opened(retention_days=30)
+    for _ in range(2):
+        with transaction() as connection:
+            Outgoing(board.settings).ended(connection, facts("old", notify=("ops@example.org",)), "failed")
+    board.execute("update board.notifications set created_at = now() - interval '31 days' where id % 2 = 0")
+    Janitor(get_engine(), board.settings, lambda: True).tick()
+    assert board.one("select count(*) from board.notifications") == 1

@@ -27,7 +27,7 @@ def test_a_page_that_differs_or_is_missing_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(docs, "ROOT", tmp_path)
-    names = ("commands", "settings", "jobs", "permissions", "filters")
+    names = ("commands", "settings", "jobs", "permissions", "filters", "api")
     assert docs.outdated(tmp_path) == [f"docs/reference/{name}.md" for name in names]
     assert docs.main([]) == 0
     assert docs.outdated(tmp_path) == []
