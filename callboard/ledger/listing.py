@@ -21,6 +21,7 @@ _RUNS = tables.runs.c
 # The payload may hold what the redacted arguments do not.
 _SHOWN = [column for column in tables.runs.columns if column.name != "payload"]
 _ID = re.compile(r"[0-9a-f-]{4,36}")
+_LEAST_DIGITS, _DIGITS = 4, 32
 
 _BY_PREFIX = text("select id, created_at from board.runs where id between :low and :high limit 2")
 
@@ -37,12 +38,12 @@ def run(connection: Connection, id_or_prefix: str) -> RowMapping:
 
 
 def _resolve(connection: Connection, prefix: str) -> tuple[UUID, datetime]:
-    if not _ID.fullmatch(prefix):
+    digits = prefix.replace("-", "")
+    if not _ID.fullmatch(prefix) or not _LEAST_DIGITS <= len(digits) <= _DIGITS:
         raise NotFound(
             f"{prefix!r} is no run id; it is a UUID or its first 4 or more characters, see `callboard runs`."
         )
-    digits = prefix.replace("-", "")
-    bounds = {"low": digits.ljust(32, "0"), "high": digits.ljust(32, "f")}
+    bounds = {"low": digits.ljust(_DIGITS, "0"), "high": digits.ljust(_DIGITS, "f")}
     found = connection.execute(_BY_PREFIX, bounds).all()
     if len(found) != 1:
         told = "no run" if not found else "more than one run"

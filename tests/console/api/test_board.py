@@ -74,6 +74,8 @@ def test_what_is_asked_for_wrongly_names_the_mend(page: httpx.Client) -> None:
     assert refused["field"] == "filter"
     assert ok(page.get("/v1/runs", params={"limit": 0}), 422)["field"] == "limit"
     ok(page.get("/v1/runs/no-such-run"), 422)
+    for nearly in ("----", "0" * 36, "1052ffae2fbbe867c3be-c23e5abcbeb3900"):
+        assert "is no run id" in ok(page.get(f"/v1/runs/{nearly}"), 404)["error"]
     ok(page.get("/v1/nothing-here"), 404)
     ok(page.put("/v1/runs"), 405)
 
