@@ -12,7 +12,7 @@ from callboard import current_run, every, job
 from callboard.errors import NotFound, PermanentError
 from callboard.ledger import schedules, totals, trends
 from callboard.ledger.database import transaction
-from callboard.replay import replay
+from callboard.operations import Who, letters
 from callboard.views import overview, queues, story, workers
 from callboard.views import schedules as schedule_views
 from tests.support import eventually
@@ -55,7 +55,7 @@ def test_a_run_tells_of_its_attempts_its_letter_and_its_replay(board: Board) -> 
         assert sorted(kinds) == sorted(["created", "started", "failed", "finished"])
         assert kinds[0] == "created"
         broken["yes"] = False
-        second = replay(failed.letter["id"], by="cli:anna").id
+        second = letters.replay(failed.letter["id"], who=Who("cli:anna")).id
         eventually(lambda: state_of(board, second) == "completed")
     again = told(second)
     assert again.replayed_from is not None
