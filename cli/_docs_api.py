@@ -21,8 +21,10 @@ it to people. Programs send `Authorization: Bearer <key>`. [Permissions](permiss
 what the scopes of a key cut away; [Filters](filters.md) is the language of every `filter`.
 
 - Times are ISO 8601 in UTC, durations are in seconds.
-- Lists answer `{items, cursor, has_more}`: give `cursor` back for the next page. With `count=true` those that take a \
-filter also tell how many rows it matches.
+- Lists answer `{items, cursor, has_more, searched_until}`: give `cursor` back for the next page. A search that \
+stopped before its end says in `searched_until` how far back it has looked; it may have found nothing so far, and its \
+cursor goes on. With `count=true` lists that take a filter also tell how many rows it matches, as `{number, exact}`: \
+estimated beyond 10,000.
 - What is refused is answered with `{"error": "..."}` and, where one field is to blame, `field`; a run that is in the \
 way is `existing_run_id`.
 - Arguments, errors, notes and reasons are shown with their secrets taken out; the message itself never leaves the \

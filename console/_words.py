@@ -123,7 +123,31 @@ def linked(value: str) -> Markup:
     return Markup("").join([*parts, escape(value[last:])])
 
 
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def coded(value: str) -> Markup:
+    """Text with `code` between backticks as the documents write it; everything is escaped."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(value))))  # noqa: S704 - escaped before
+
+
+_BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"))
+_SYSTEMS = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),
+            ("Mac OS X", "macOS"), ("Linux", "Linux"))  # fmt: skip
+
+
+def browser(agent: str | None) -> str:
+    """`Chrome on Linux` for what a browser says of itself, as it is for any other program; order decides."""
+    if not agent:
+        return "not told"
+    name = next((told for mark, told in _BROWSERS if f"{mark}/" in agent), "")
+    system = next((told for mark, told in _SYSTEMS if mark in agent), "")
+    return f"{name} on {system}" if name and system else agent
+
+
 FILTERS = {
+    "coded": coded,
+    "browser": browser,
     "duration": duration,
     "number": number,
     "compact": compact,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -48,6 +49,12 @@ _TITLES = {
 }
 
 
+def headers_of(error: CallboardError) -> dict[str, str]:
+    """When to come back, for whoever has to wait."""
+    wait = error.retry_after if isinstance(error, SignInRefused) else None
+    return {} if wait is None else {"Retry-After": str(math.ceil(wait))}
+
+
 def is_api(request: Request) -> bool:
     """Whether whoever asks reads JSON."""
     return str(request.scope["path"]).startswith("/v1/")
@@ -55,6 +62,8 @@ def is_api(request: Request) -> bool:
 
 def status_of(error: CallboardError) -> int:
     """The HTTP status that tells of it; 400 for all that has no better one."""
+    if isinstance(error, SignInRefused) and error.retry_after is not None:
+        return 429
     return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)
 
 
@@ -78,7 +87,7 @@ def refusal(
 
 def of_error(request: Request, error: CallboardError) -> Response:
     """The answer to an act that was refused."""
-    return refusal(request, status_of(error), str(error), **_more(error))
+    return refusal(request, status_of(error), str(error), headers=headers_of(error), **_more(error))
 
 
 def _more(error: CallboardError) -> dict[str, Any]:

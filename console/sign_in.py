@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from callboard.accounts import sign_in
+from callboard.accounts.permissions import Permission, may
 from callboard.errors import SignInRefused
+from console.answers import headers_of, status_of
 from console.deps import address, agent, current, policy, session_token
 from console.templating import page
 
 if TYPE_CHECKING:
-    from callboard.accounts import Session
+    from callboard.accounts import Principal, Session
 
 router = APIRouter(include_in_schema=False)
 _START = "/"
@@ -39,9 +40,7 @@ def with_password(
     try:
         session = sign_in.with_password(email, password, ip=address(request), agent=agent(request))
     except SignInRefused as refused:
-        where = _inside(next)
-        answer = page(request, "sign_in.html", status=_status(refused), email=email, problem=str(refused), next=where)
-        return _told(answer, refused)
+        return _refused(request, "sign_in.html", refused, email=email, next=_inside(next))
     return _welcome(request, session, next)
 
 
@@ -57,8 +56,7 @@ def with_link(request: Request, token: Annotated[str, Form(max_length=200)]) -> 
     try:
         session = sign_in.with_link(token, ip=address(request), agent=agent(request))
     except SignInRefused as refused:
-        answer = page(request, "sign_in_link.html", status=_status(refused), token="", problem=str(refused))
-        return _told(answer, refused)
+        return _refused(request, "sign_in_link.html", refused, token="")
     return _welcome(request, session, "")
 
 
@@ -73,13 +71,9 @@ def leave(request: Request) -> Response:
     return answer
 
 
-def _status(refused: SignInRefused) -> int:
-    return 401 if refused.retry_after is None else 429
-
-
-def _told(answer: Response, refused: SignInRefused) -> Response:
-    if refused.retry_after is not None:
-        answer.headers["Retry-After"] = str(math.ceil(refused.retry_after))
+def _refused(request: Request, template: str, refused: SignInRefused, **shown: str) -> Response:
+    answer = page(request, template, status=status_of(refused), problem=str(refused), **shown)
+    answer.headers.update(headers_of(refused))
     return answer
 
 
@@ -88,9 +82,15 @@ def _welcome(request: Request, session: Session, wanted: str) -> Response:
     before = session_token(request)
     if before is not None:
         sign_in.out(before)
-    answer = RedirectResponse(_inside(wanted), 303)
+    answer = RedirectResponse(_where(session.principal, wanted), 303)
     policy(request).set_cookie(answer, session.token)
     return answer
+
+
+def _where(principal: Principal, wanted: str) -> str:
+    """Where they wanted to go; else the start, which for people without a role on the board is their teams."""
+    path = _inside(wanted)
+    return "/teams" if path == _START and not may(principal, Permission.BOARD_READ) else path
 
 
 def _inside(wanted: str) -> str:

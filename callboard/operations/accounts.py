@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from callboard.accounts import keys, projects, sign_in, teams, users
-from callboard.errors import Forbidden
+from callboard.errors import Forbidden, Invalid, SignInRefused
 from callboard.ledger.database import transaction
 from callboard.operations._audit import audit
 
@@ -94,8 +94,8 @@ def change_own_password(
     """Change one's own password, which takes the old one if there is one; the sign-in to go on with: all others end.
 
     Raises:
-        SignInRefused: The old one is wrong, or was wrong too often.
-        Invalid: The new one is too short or too long.
+        Invalid: The old one is wrong, or the new one is too short or too long.
+        SignInRefused: The old one was wrong too often.
         Forbidden: A key asks.
     """
     if principal.scopes is not None:
@@ -103,9 +103,18 @@ def change_own_password(
     with transaction() as connection:
         has_one = users.get(connection, principal.user_id).has_password
     if has_one:
-        sign_in.with_password(principal.email, old, ip=ip, agent=agent)
+        _require_password(principal.email, old, ip=ip, agent=agent)
     set_password(principal.user_id, new, who=who)
     return sign_in.with_password(principal.email, new, ip=ip, agent=agent)
+
+
+def _require_password(email: str, password: str, *, ip: str | None, agent: str | None) -> None:
+    try:
+        sign_in.with_password(email, password, ip=ip, agent=agent)
+    except SignInRefused as refused:
+        if refused.retry_after is not None:
+            raise
+        raise Invalid("old", "The password that you have now is another one.") from None
 
 
 def disable(user_id: UUID, *, who: Who, why: str = "") -> User:

@@ -97,7 +97,8 @@ def tell(connection: Connection, *, now: datetime, window: timedelta = timedelta
 def series(connection: Connection, *, now: datetime, window: timedelta, job: str | None = None) -> list[Point]:
     """Attempts over `window` up to `now`, in 240 even steps of whole minutes at most; empty steps are there too."""
     step = max(60, -(-int(window.total_seconds()) // _MOST_POINTS // 60) * 60)
-    return _points(trends.series(connection, since=now - window, step=step, job=job), now, window, step)
+    begun = now.fromtimestamp((now - window).timestamp() // step * step, now.tzinfo)  # the first step is a whole one
+    return _points(trends.series(connection, since=begun, step=step, job=job), now, window, step)
 
 
 def _points(rows: Sequence[RowMapping], now: datetime, window: timedelta, step: int) -> list[Point]:

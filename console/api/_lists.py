@@ -34,7 +34,9 @@ class Paging:
     filter: FilterText = ""
     cursor: Cursor = None
     limit: Limit = 50
-    count: Annotated[bool, Query(description="Also tell how many the filter matches in all.")] = False
+    count: Annotated[
+        bool, Query(description="Also tell how many the filter matches in all: exactly up to 10,000, then estimated.")
+    ] = False
 
 
 Paged = Annotated[Paging, Depends()]

@@ -1,13 +1,15 @@
 """`/v1/me`: who asks, and what they may."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
 from callboard.accounts import may, teams
 from callboard.accounts.permissions import Permission
 from callboard.ledger.database import transaction
+from callboard.operations import accounts as operations
+from console import deps
 from console.api import _doors
 from console.api._problems import documented
-from console.api.models import Me, TeamOfMine
+from console.api.models import ChangePassword, Done, Me, TeamOfMine
 
 router = APIRouter(prefix="/v1/me", tags=["me"], responses=documented())
 
@@ -30,3 +32,15 @@ def get_me(me: _doors.Me) -> Me:
         permissions=[one.name.lower() for one in Permission if may(me, one)],
         teams=mine,
     )
+
+
+@router.post("/password", operation_id="change_password", summary="Change your password", responses=documented(429))
+def change_password(
+    asked: ChangePassword, request: Request, response: Response, me: _doors.Person, who: _doors.WhoAsks
+) -> Done:
+    """All your sign-ins and links end; the answer's cookie is a new sign-in, for the one that asks. A key never may."""
+    session = operations.change_own_password(
+        me, asked.old.get_secret_value(), asked.new.get_secret_value(), who=who, ip=who.ip, agent=who.agent
+    )
+    deps.policy(request).set_cookie(response, session.token)
+    return Done()

@@ -60,8 +60,7 @@ def list_runs(  # noqa: PLR0913 - a parameter for each filter
         chosen = chosen if value is None else chosen.and_(key, value)
     projects = _projects(at) if project_id is None else _projects(at) & {str(project_id)}
     page = listing("runs", Paging(cursor=cursor, limit=limit), projects=projects, chosen=chosen)
-    runs = [_shown(run, at.team.id) for run in page["items"]]
-    return JobRuns(job_runs=runs, cursor=page["cursor"], has_more=page["has_more"])
+    return JobRuns.model_validate(page | {"job_runs": [_shown(run, at.team.id) for run in page["items"]]})
 
 
 @router.post(

@@ -39,8 +39,16 @@ def _operator(request: Request) -> Principal:
     return principal
 
 
+def _person(request: Request) -> Principal:
+    principal = deps.require_signed_in(request)
+    require(principal, Permission.OWN_ACCOUNT)
+    return principal
+
+
 Reader = Annotated[Principal, Depends(_reader)]
 Operator = Annotated[Principal, Depends(_operator)]
+#: Whoever signed in; never a key.
+Person = Annotated[Principal, Depends(_person)]
 Why = Annotated[str, Form(max_length=500)]
 Back = Annotated[str, Form(max_length=2000)]
 

@@ -51,8 +51,8 @@ class Listing:
     chosen: Filter | None = None
     wrong: str = ""
     rows: Sequence[RowMapping] = ()
-    number: int = 0
     counted: str = ""
+    exact: bool = True
     older: str = ""
     newest: str = ""
     searched_until: datetime | None = None
@@ -62,6 +62,11 @@ class Listing:
     def example(self) -> str:
         """A filter to learn from."""
         return _EXAMPLES[self.resource]
+
+    @property
+    def noun(self) -> str:
+        """What one row is."""
+        return _NOUNS[self.resource][0]
 
     @property
     def fields(self) -> list[Field]:
@@ -91,7 +96,7 @@ def look(
     found.rows, found.chips = page.rows, _chips(path, found.chosen)
     if counting:
         count = pages.count(ledger, found.chosen, projects=projects)
-        found.number, found.counted = count.number, counted(resource, count.number, exact=count.exact)
+        found.counted, found.exact = counted(resource, count.number, exact=count.exact), count.exact
     found.searched_until = page.searched_until
     found.older = _link(path, found.text, page.next) if page.has_more and page.next else ""
     found.newest = _link(path, found.text) if cursor else ""
@@ -99,9 +104,15 @@ def look(
 
 
 def counted(resource: Resource, number: int, *, exact: bool) -> str:
-    """`1 run`, `4,312 runs`, `10,000+ runs`."""
+    """`1 run`, `4,312 runs`; an estimate in two digits: `about 12,000 runs`, `no runs so far`."""
     one, many = _NOUNS[resource]
-    return f"{number:,}{'' if exact else '+'} {one if number == 1 else many}"
+    if not exact:
+        return f"about {_rough(number):,} {many}" if number else f"no {many} so far"
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _rough(number: int) -> int:
+    return round(number, 2 - len(str(number)))
 
 
 def _chips(path: str, chosen: Filter) -> list[Chip]:

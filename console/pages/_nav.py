@@ -69,7 +69,7 @@ def _people(me: Principal) -> list[tuple[str, str, str]]:
     pages = [("/admin/audit", "Audit", "audit")] if may(me, Permission.AUDIT_READ) else []
     if may(me, Permission.ACCOUNTS_READ):
         pages.append(("/admin/accounts", "Accounts", "people"))
-    return [*pages, ("/admin/keys", "Keys", "key")]
+    return [*pages, ("/admin/keys", "Keys", "key"), ("/account", "Your account", "person")]
 
 
 def _items(pages: Any, path: str, counts: dict[str, str]) -> list[Item]:  # noqa: ANN401 - tuples of three texts

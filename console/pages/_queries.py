@@ -58,13 +58,6 @@ select to_timestamp(floor(extract(epoch from occurred_at) / :step) * :step) as a
 from (select occurred_at from board.failures where issue_id = :issue order by id desc limit 20000) f
 where occurred_at > :since group by 1 order by 1
 """)
-_AUDIT = text("""
-select id, at, who, action, resource_type, resource_id, team_id, why, ip, detail from board.audit
-where (cast(:before as bigint) is null or id < :before) and (cast(:who as text) is null or who = :who)
-  and (cast(:action as text) is null or action like :action)
-  and (cast(:resource as text) is null or resource_id = :resource)
-order by id desc limit :most
-""")
 _OF_RESOURCE = text("""
 select at, who, action, why, detail from board.audit
 where resource_type = :type and resource_id = :id order by id desc limit 20
@@ -119,12 +112,6 @@ def durations(ledger: Connection, job: str, *, last: int = 1000) -> RowMapping:
 def failures_over_time(ledger: Connection, issue: int, *, since: object, step: int) -> Sequence[RowMapping]:
     """Failures of an issue in steps of so many seconds; steps without any are left out."""
     return _rows(ledger, _OVER_TIME, issue=issue, since=since, step=step)
-
-
-def audit(ledger: Connection, *, most: int, **given: object) -> Sequence[RowMapping]:
-    """What was done, newest first."""
-    nothing = dict.fromkeys(("before", "who", "action", "resource"))
-    return _rows(ledger, _AUDIT, most=most, **{**nothing, **given})
 
 
 def acts_on(ledger: Connection, resource_type: str, resource_id: object) -> Sequence[RowMapping]:

@@ -12,7 +12,7 @@ from callboard.accounts.permissions import Permission, may
 from callboard.views import overview
 from console.deps import Ledger, SignedIn  # noqa: TC001 - FastAPI reads annotations at run time
 from console.pages import _queries
-from console.pages._kit import RUNS, show
+from console.pages._kit import RUNS, Reader, show
 from console.pages._listing import look
 
 if TYPE_CHECKING:
@@ -25,24 +25,17 @@ WINDOWS = {"1h": timedelta(hours=1), "6h": timedelta(hours=6), "24h": timedelta(
 
 
 @router.get("/")
-def start(me: SignedIn) -> Response:
-    """Where whoever signs in begins: the board, or the first of their teams."""
-    return RedirectResponse(RUNS if may(me, Permission.BOARD_READ) else "/teams", 303)
-
-
 @router.get("/admin")
-def admin(_me: SignedIn) -> Response:
-    """The shorter address."""
-    return RedirectResponse(RUNS, 303)
+def start(me: SignedIn) -> Response:
+    """Where whoever signs in begins: the board, or their teams."""
+    return RedirectResponse(RUNS if may(me, Permission.BOARD_READ) else "/teams", 303)
 
 
 @router.get(RUNS)
 def dashboard(
-    request: Request, ledger: Ledger, me: SignedIn, q: str = "", cursor: str = "", window: str = "1h"
+    request: Request, ledger: Ledger, _me: Reader, q: str = "", cursor: str = "", window: str = "1h"
 ) -> Response:
-    """The dashboard; whoever has teams only is sent to them, for a sign-in ends here."""
-    if not may(me, Permission.BOARD_READ):
-        return RedirectResponse("/teams", 303)
+    """The dashboard."""
     now = datetime.now(UTC)
     chosen = window if window in WINDOWS else "1h"
     told = overview.tell(ledger, now=now, window=WINDOWS[chosen])

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 
 from callboard.accounts import Principal, keys, projects, sign_in, teams, users
 from callboard.accounts.permissions import SCOPES, Permission, may, require
-from callboard.errors import CallboardError, NotFound
+from callboard.errors import CallboardError, Invalid, NotFound
+from callboard.ledger import audit as acts
 from callboard.ledger.account_tables import BOARD_ROLES
 from callboard.operations import accounts
 from console import deps
 from console.deps import Ledger, SignedIn  # noqa: TC001 - FastAPI reads annotations at run time
-from console.pages import _queries
-from console.pages._kit import Back, Told, Why, act, show
+from console.pages._kit import Back, Person, Told, Why, act, show
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -45,18 +45,24 @@ def audit(
     request: Request,
     ledger: Ledger,
     _me: Auditor,
+    *,
+    who: str = "",
     action: str = "",
     resource: str = "",
-    before: int | None = None,
+    cursor: str = "",
 ) -> Response:
-    """Every act, newest first."""
-    like = action.replace("%", "").replace("*", "%") or None
-    rows = _queries.audit(ledger, most=_PAGE + 1, action=like, resource=resource or None, before=before)
-    shown, older = rows[:_PAGE], ""
-    if len(rows) > _PAGE:
-        given = {"action": action, "resource": resource, "before": shown[-1]["id"]}
-        older = "/admin/audit?" + urlencode({name: value for name, value in given.items() if value})
-    return show(request, ledger, "audit.html", rows=shown, action=action, resource=resource, older=older, paged=before)
+    """Every act, newest first; an action may end in `*`, or in the dot before it."""
+    asked = {"who": who.strip(), "action": action.strip(), "resource": resource.strip()}
+    chosen = acts.Filter(
+        who=asked["who"] or None, action=asked["action"].rstrip("*") or None, resource_id=asked["resource"] or None
+    )
+    page = acts.page(ledger, chosen, cursor=cursor or None, limit=_PAGE)
+    given = {name: value for name, value in {**asked, "cursor": page.next}.items() if value}
+    older = f"/admin/audit?{urlencode(given)}" if page.next else ""
+    narrowed = any(asked.values())
+    return show(
+        request, ledger, "audit.html", rows=page.rows, asked=asked, narrowed=narrowed, older=older, paged=cursor
+    )
 
 
 # Accounts
@@ -147,19 +153,32 @@ def add_team(
     back: Back = "/admin/accounts",
 ) -> Response:
     """Make a team."""
+    owner_id = _id("owner", owner)
 
     def do() -> Told:
-        team = accounts.create_team(name, who=deps.who(request), owner=UUID(owner) if owner else None)
+        team = accounts.create_team(name, who=deps.who(request), owner=owner_id)
         return Told(f"Team {team.name} is there.", f"/admin/accounts#team-{team.slug}")
 
     return act(back, do)
+
+
+def _id(field: str, given: str) -> UUID | None:
+    """What a choice of the form stands for; None for its empty one.
+
+    Raises:
+        Invalid: It is none of the choices.
+    """
+    try:
+        return UUID(given) if given else None
+    except ValueError:
+        raise Invalid(field, f"{field}={given!r} is no id; choose one of the list.") from None
 
 
 # Keys
 
 
 @router.get("/admin/keys")
-def all_keys(request: Request, ledger: Ledger, me: SignedIn) -> Response:
+def all_keys(request: Request, ledger: Ledger, me: Person) -> Response:
     """One's own keys; an admin's page has everybody's."""
     return _keys(request, ledger, me)
 
@@ -182,7 +201,7 @@ def _keys(request: Request, ledger: Connection, me: Principal, **told: object) -
 def make_key(
     request: Request,
     ledger: Ledger,
-    me: SignedIn,
+    me: Person,
     *,
     name: Annotated[str, Form(max_length=200)],
     scopes: Annotated[list[str] | None, Form()] = None,
@@ -190,14 +209,14 @@ def make_key(
     days: Annotated[int, Form(ge=0, le=3650)] = 90,
 ) -> Response:
     """A new key, shown this once; not by way of a redirect, so that no cookie holds it."""
-    require(me, Permission.OWN_ACCOUNT)
+    team_id = _id("team", team)
     try:
         text, made = accounts.create_key(
             me,
             name,
             scopes or [],
             who=deps.who(request),
-            team_id=UUID(team) if team else None,
+            team_id=team_id,
             expires_in=timedelta(days=days) if days else None,
         )
     except CallboardError as error:
@@ -207,7 +226,7 @@ def make_key(
 
 @router.post("/admin/keys/{key_id}/revoke")
 def revoke_key(
-    request: Request, ledger: Ledger, me: SignedIn, key_id: UUID, why: Why = "", back: Back = "/admin/keys"
+    request: Request, ledger: Ledger, me: Person, key_id: UUID, why: Why = "", back: Back = "/admin/keys"
 ) -> Response:
     """End a key: one's own, a team's that one manages, or anybody's for an admin."""
     key = keys.get(ledger, key_id)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
-from uuid import UUID  # noqa: TC003 - FastAPI reads annotations at run time
+from uuid import UUID
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from callboard.accounts.permissions import Permission, may
+from callboard.errors import NotFound
 from callboard.job import all_jobs
 from callboard.operations import letters, runs
 from callboard.settings import get_settings
@@ -37,10 +38,22 @@ def listing(_me: Reader) -> Response:
 @router.get(RUNS + "/runs/{run_id}")
 def detail(request: Request, ledger: Ledger, me: Reader, run_id: str) -> Response:
     """Everything that is known of one run."""
-    told = story.tell(ledger, run_id, now=datetime.now(UTC))
+    try:
+        told = story.tell(ledger, run_id, now=datetime.now(UTC))
+    except NotFound:
+        if not _is_whole(run_id):
+            raise
+        return show(request, ledger, "run_awaited.html", status=404, run_id=run_id)
     frame = {"back": "", "run_path": f"{RUNS}/runs", "act_path": f"{RUNS}/runs/{told.run['id']}"}
     acts = _queries.acts_on(ledger, "run", told.run["id"])
     return show(request, ledger, "run.html", **frame, **facts(told), may_act=may(me, Permission.BOARD_WRITE), acts=acts)
+
+
+def _is_whole(run_id: str) -> bool:
+    try:
+        return bool(UUID(run_id))
+    except ValueError:
+        return False
 
 
 def facts(told: Story) -> dict[str, object]:

@@ -75,6 +75,7 @@ async function refresh() {
 async function replaceParts(chosen) {
   const answer = await fetch(location.href, { headers: { "X-Board-Refresh": "1" }, credentials: "same-origin" });
   if (answer.redirected && new URL(answer.url).pathname.startsWith("/sign-in")) { location.reload(); return; }
+  if ($("[data-awaits]")) { if (answer.ok) location.reload(); return; } // what the page is for was not there yet
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of $$("[data-live][id]").filter(chosen)) {
@@ -321,7 +322,7 @@ function poll() {
 document.addEventListener("keydown", pressed);
 document.addEventListener("click", clicked);
 document.addEventListener("submit", (event) => { if (event.target.id === "confirm-form") confirmed(event); else confirmFirst(event); });
-document.addEventListener("change", (event) => { if (event.target.matches("input[type=checkbox]")) countChosen(); if (event.target.matches("select[data-go]")) event.target.form.requestSubmit(); });
+document.addEventListener("change", (event) => { if (event.target.matches("input[type=checkbox]")) countChosen(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden && live.wanted.size) want([]); });
 document.addEventListener("DOMContentLoaded", () => {
   dress();

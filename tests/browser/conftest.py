@@ -1,4 +1,4 @@
-"""One board with its console, one worker and one browser for all tests of this folder."""
+"""One board with its console, one worker and one browser for all tests of a file; they end with it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 _NUMBER = iter(range(1, 1000))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one process: board and browser are started once."""
-    for item in items:
-        if "tests/browser/" in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-
-
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
     """As everywhere, but for the threads of the console's pool: the console outlives the test."""
@@ -43,14 +36,14 @@ def _lasting() -> set[threading.Thread]:
     return {thread for thread in non_daemon_threads() if thread.name != "AnyIO worker thread"}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium."""
     with open_browser() as opened:
         yield opened
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def theatre(embedded: Endpoints, new_database: Callable[..., str], template_database: str) -> Iterator[Theatre]:
     """The board; a worker works on it."""
     with Redis.from_url(embedded.broker_url) as client:

@@ -55,17 +55,18 @@ update board.schedules set last_success_at = :at, last_state = :state, last_comp
     last_duration_seconds = :seconds, consecutive_failures = :failures, created_at = :begun where job = :job
 """)
 # What happened a moment ago, when the stage was set, happened over the last hours; a run's own moments stay together.
-_BACK = "make_interval(secs => ('x' || substr(md5({id}::text), 1, 6))::bit(24)::int % 14400)"
-_MOVE_RUNS = """
-update board.runs set created_at = created_at - {back}, started_at = started_at - {back},
-    finished_at = finished_at - {back}, eligible_at = eligible_at - {back}
-where state in ('failed', 'completed')
-"""
+# What failed later still happened later.
 _SPREAD = (
-    _MOVE_RUNS.format(back=_BACK.format(id="id")),
-    f"update board.failures set occurred_at = occurred_at - {_BACK.format(id='run_id')}",
-    f"update board.dead_letters set created_at = created_at - {_BACK.format(id='run_id')}",
-    f"update board.issues set last_seen_at = last_seen_at - {_BACK.format(id='last_run_id')}",
+    """create temporary table moved on commit drop as
+       select id, make_interval(secs => 560 * row_number() over (order by failure desc nulls first, id desc)
+              + ('x' || substr(md5(id::text), 1, 6))::bit(24)::int % 500) as back
+       from (select r.id, (select max(f.id) from board.failures f where f.run_id = r.id) as failure
+             from board.runs r where state in ('failed', 'completed')) ended""",
+    """update board.runs r set created_at = created_at - back, started_at = started_at - back,
+       finished_at = finished_at - back, eligible_at = eligible_at - back from moved m where m.id = r.id""",
+    "update board.failures f set occurred_at = occurred_at - back from moved m where m.id = f.run_id",
+    "update board.dead_letters d set created_at = created_at - back from moved m where m.id = d.run_id",
+    "update board.issues i set last_seen_at = last_seen_at - back from moved m where m.id = i.last_run_id",
     "update board.issues set first_seen_at = last_seen_at - make_interval(hours => 3 + id::int * 5)",
     "update board.issues set occurrences = occurrences * (3 + id * 17 % 23)",
     # Attempts of the job that gives up after three took ten seconds each, with the pauses of its policy between them.
@@ -74,6 +75,13 @@ _SPREAD = (
        from board.runs r where r.id = f.run_id and f.job = 'siem_forwarding_job'""",
     """update board.runs r set started_at = f.occurred_at - interval '10 s', finished_at = f.occurred_at
        from board.failures f where f.run_id = r.id and f.job = 'siem_forwarding_job' and f.attempt = r.attempt""",
+    """update board.failures f set log = (
+           select jsonb_agg(line || jsonb_build_object('at', f.occurred_at - f.duration_seconds / n * interval '1 s')
+                            order by n)
+           from jsonb_array_elements(f.log::jsonb) with ordinality as lines (line, n))
+       where log is not null""",
+    """update board.runs r set log = f.log from board.failures f
+       where f.run_id = r.id and f.attempt = r.attempt and f.log is not null""",
 )
 
 

@@ -35,6 +35,11 @@ OUT = ROOT / "docs/img/console"
 RUNS = "/admin/background_jobs"
 
 
+_TOLD = """
+select least((select count(*) from board.runs where progress is not null), (select sum(busy) from board.workers))
+"""
+
+
 class Shot(NamedTuple):
     """One picture."""
 
@@ -79,8 +84,10 @@ def _stage(theatre: Theatre) -> list[Shot]:
         for who in ("acme", "initech", "hooli")
     ]
     told = [theatre.send("SyncInstagramProfileStories", account=f"studio_{n}", access_token="x") for n in range(4)]
-    retried, counted = theatre.send("siem_forwarding_job"), theatre.send("classify_emails")
-    theatre.ended(*failed, *told, retried, counted, theatre.send("threema_polling"))
+    counted = theatre.send("classify_emails")
+    theatre.ended(*failed, *told, counted, theatre.send("threema_polling"))
+    retried = theatre.send("siem_forwarding_job")
+    theatre.ended(retried)
     history.play({name: job.spec.queue for name, job in all_jobs().items()})
     hidden = "update board.failures set traceback = replace(traceback, :root, '/srv/app')"
     theatre.board.execute(hidden, root=str(ROOT))
@@ -94,13 +101,11 @@ def _stage(theatre: Theatre) -> list[Shot]:
     waiting = theatre.send("SyncInstagramProfileStories", account="studio_9")
     me = _anna(theatre)
     accounts.create_key(me, "nightly report", ["jobs:read"], who=WHO, expires_in=timedelta(days=90))
-    issues.take(theatre.board.one("select min(id) from board.issues"), who=WHO, why="the customer was told")
+    issues.take(theatre.board.one("select min(id) from board.issues"), who=me.who(), why="the customer was told")
     theatre.board.execute(
         "update board.schedules set paused_at = now() - interval '2 h', paused_by = 'cli:anna' where job = 'compact'"
     )
-    eventually(
-        lambda: theatre.board.one("select count(*) from board.runs where progress is not null") >= len(running), 15
-    )
+    eventually(lambda: theatre.board.one(_TOLD) >= len(running), 15, what="progress, and a heartbeat that tells of it")
     return _shots(theatre, retried, running[0], waiting, counted)
 
 
@@ -141,6 +146,7 @@ def _shots(theatre: Theatre, retried: str, running: str, waiting: str, counted: 
         Shot("audit-light", "/admin/audit", dark=False),
         Shot("accounts-light", "/admin/accounts", dark=False),
         Shot("keys", "/admin/keys"),
+        Shot("account-light", "/account", dark=False),
         Shot("team-light", "/teams/revenue", dark=False, who="tess@example.org"),
         Shot("filter-help", RUNS, click="button[popovertarget=filter-help]"),
         Shot("run-phone", f"{RUNS}/runs/{retried}", phone=True),

@@ -6,9 +6,12 @@ import re
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from callboard.embedded._endpoints import connect
+from callboard.operations import accounts
+from tests.browser.theatre import PASSWORD, WHO
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from tests.browser.visitor import Visitor
 
     SignIn = Callable[..., Visitor]
+
+pytestmark = pytest.mark.xdist_group("browser")  # one browser at a time
 
 RUNS = "/admin/background_jobs"
 LETTERS = "/admin/dead_letters"
@@ -355,3 +360,39 @@ def test_a_page_says_that_the_database_is_away_and_comes_back_by_itself(
         finally:
             outside.execute(f"alter database {name} allow_connections true")
     expect(page.locator("h1")).to_have_text("Workers", timeout=15000)
+
+
+def test_a_page_of_a_run_that_has_not_started_shows_it_as_soon_as_it_does(sign_in: SignIn, theatre: Theatre) -> None:
+    theatre.board.broker.pause("webhooks")
+    run = theatre.send("webhook.deliver", delivery="wd_10", endpoint="https://hooks.acme.example/in")
+    oleg = sign_in()
+    oleg.expected = ("404 (Not Found)",)
+    page = oleg.go(f"{RUNS}/runs/{run}")
+    expect(page.locator("#awaited")).to_contain_text("No run of that id has started yet")
+    expect(page.locator(".live")).to_have_text("live")
+    theatre.board.broker.resume("webhooks")
+    expect(page.locator("h1")).to_have_text("webhook.deliver", timeout=15000)
+
+
+def test_ones_own_password_is_changed_and_every_sign_in_ended(sign_in: SignIn) -> None:
+    accounts.create_user("pia@example.org", who=WHO, name="Pia Person", password=PASSWORD)
+    pia, elsewhere = sign_in("pia@example.org"), sign_in("")
+    elsewhere.go("/sign-in")
+    elsewhere.page.fill("#email", "pia@example.org")
+    elsewhere.page.fill("#password", PASSWORD)
+    elsewhere.page.click("button.main")
+    page = pia.go("/teams")
+    page.get_by_role("banner").get_by_role("link", name="Pia Person").click()
+    page.get_by_role("button", name="End", exact=True).click()
+    pia.confirm()
+    assert "is ended" in pia.told()
+    elsewhere.page.reload()
+    assert "/sign-in" in elsewhere.page.url
+    page.fill("#old", PASSWORD)
+    page.fill("#new", "a password of my own")
+    page.fill("#repeated", "a password of my own")
+    page.get_by_role("button", name="Change it").click()
+    assert "is changed" in pia.told()
+    page.get_by_role("button", name="Sign out everywhere").click()
+    pia.confirm()
+    page.wait_for_url("**/sign-in")

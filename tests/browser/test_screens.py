@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tests.browser.theatre import Theatre
     from tests.browser.visitor import Visitor
 
+pytestmark = pytest.mark.xdist_group("browser")  # one browser at a time
+
 RUNS = "/admin/background_jobs"
 
 
@@ -29,7 +32,7 @@ def admin(browser: Browser, theatre: Theatre) -> Iterator[Visitor]:
         yield visitor
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def played(theatre: Theatre) -> dict[str, str]:
     """Runs of every state: failed for good with log lines, retried, completed, running, pending."""
     failed = [
@@ -81,8 +84,10 @@ PATHS = {
     "audit": "/admin/audit",
     "accounts": "/admin/accounts",
     "keys": "/admin/keys",
+    "account": "/account",
     "team": "/teams/revenue",
     "missing": "/admin/issues/999999",
+    "awaited": f"{RUNS}/runs/{UUID(int=0)}",
 }
 _NAMES = [
     "dashboard", "run", "retried", "running", "completed", "pending", "team-run", *PATHS,

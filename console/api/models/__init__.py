@@ -4,6 +4,7 @@ from console.api.models._base import Answer, Asked, Counted, CountedListing, Don
 from console.api.models.accounts import (
     AuditEntry,
     ChangeMember,
+    ChangePassword,
     ChangeUser,
     CreatedKey,
     Key,
@@ -75,6 +76,7 @@ __all__ = [
     "Cancelled",
     "CancelledMany",
     "ChangeMember",
+    "ChangePassword",
     "ChangeUser",
     "Chosen",
     "Conflict",

@@ -19,6 +19,10 @@ Json = dict[str, Any]
 #: Postgres keeps no NUL, so none is taken.
 Line = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
 Why = Annotated[Line, Field(description="The reason; it stands in the audit log.")]
+SearchedUntil = Annotated[
+    Time | None,
+    Field(description="How far back a search looked that stopped before its end; its cursor goes on from there."),
+]
 
 
 class Answer(BaseModel):
@@ -39,16 +43,14 @@ class Listing(Answer, Generic[T]):
     items: list[T]
     cursor: str | None = Field(description="Give it as `cursor` for the next page; null: this is the last.")
     has_more: bool
-    searched_until: Time | None = Field(
-        None, description="How far back a search has looked that stopped before its end; its cursor goes on from there."
-    )
+    searched_until: SearchedUntil = None
 
 
 class Counted(Answer):
     """How many rows a filter matches."""
 
     number: int
-    exact: bool = Field(description="False: there are at least so many; counting on would be slow.")
+    exact: bool = Field(description="False: it is an estimate; counting on would be slow.")
 
 
 class CountedListing(Listing[T], Generic[T]):

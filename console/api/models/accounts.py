@@ -189,6 +189,15 @@ class NewUser(Asked):
     password: _Password | None = Field(None, description="Null: they sign in by a link only.")
 
 
+class ChangePassword(Asked):
+    """One's own new password."""
+
+    old: Annotated[SecretStr, Field(max_length=1024)] = Field(
+        SecretStr(""), description="The one that holds now; left out by who has none yet."
+    )
+    new: _Password
+
+
 class NewLink(Asked):
     """For how long a link is to work."""
 

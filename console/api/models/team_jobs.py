@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from console.api.models._base import Answer, Asked, Json, Line, Time
+from console.api.models._base import Answer, Asked, Json, Line, SearchedUntil, Time
 from console.api.models.runs import Progress, State
 
 
@@ -41,6 +41,7 @@ class JobRuns(Answer):
     job_runs: list[JobRun]
     cursor: str | None
     has_more: bool
+    searched_until: SearchedUntil = None
 
 
 class TriggerJob(Asked):

@@ -100,6 +100,7 @@ TABLE: dict[str, Rule] = {
     "revoke_user_key": RULES_ACCOUNTS,
     "get_me": Rule(anybody=True, scope="any"),
     "stream": Rule(anybody=True, scope="any"),
+    "change_password": OWN,
     "list_keys": OWN,
     "create_key": OWN,
     "revoke_key": OWN,

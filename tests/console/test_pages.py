@@ -1,0 +1,231 @@
+"""Pages asked as a browser without scripts asks them: what they say, and whom they let in."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from callboard.accounts import sign_in
+from callboard.ledger import _search
+from callboard.operations import Who, accounts
+from console._words import browser, coded
+from console.app import make_app
+from console.pages._listing import counted
+from console.security import CSRF_HEADER, csrf_token
+from tests.console.api.caller import add_key, key_headers
+from tests.console.kit import add_project, add_user, serving_app, signed_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from console.server import ConsoleServer
+    from tests.board import Board
+
+RUNS = "/admin/background_jobs"
+WHO = Who("cli:test")
+WORD, NEW = "correct horse battery", "staple horse battery"
+_FORTY = """
+insert into board.runs (id, created_at, job, queue, state, trigger, correlation_id, attempt)
+select gen_random_uuid(), now() - n * interval '1 s', 'load', 'upkeep', 'completed', 'send', 'c',
+       case n when 40 then 3 else 1 end
+from generate_series(1, 40) n
+"""
+
+
+@pytest.fixture
+def served(board: Board) -> Iterator[ConsoleServer]:
+    with serving_app(make_app(board.settings), board.settings) as server:
+        yield server
+
+
+@pytest.fixture
+def admin(served: ConsoleServer) -> Iterator[httpx.Client]:
+    with signed_in(served) as browser:
+        yield browser
+
+
+def _note(browser: httpx.Client, path: str, **form: str) -> str:
+    """What the next page says that came of a form."""
+    answer = browser.post(path, data=form)
+    assert answer.status_code == 303, answer.text
+    page = browser.get(answer.headers["location"]).text
+    found = re.search(r'<div class="note is-\w+" role="\w+">.*?<div class="grow">(.*?)</div>', page, re.DOTALL)
+    assert found, page
+    return html.unescape(found[1])
+
+
+def _go_on(browser: httpx.Client, answer: httpx.Response) -> None:
+    """Take the new session, as a browser does."""
+    assert answer.status_code in (200, 303), answer.text
+    token = answer.cookies["callboard"]
+    browser.cookies.clear()
+    browser.cookies.set("callboard", token)
+    browser.headers[CSRF_HEADER] = csrf_token(token)
+
+
+def test_a_search_says_how_far_it_has_looked_and_goes_on(
+    admin: httpx.Client, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_search, "FIRST_WINDOW", 16)
+    monkeypatch.setattr(_search, "PATIENCE", 0.0)
+    board.execute(_FORTY)
+    wanted = str(board.one("select id from board.runs where attempt = 3"))
+    page, told = admin.get(RUNS, params={"q": "attempt:3"}).text, 0
+    while wanted not in page:
+        assert "No run fits so far" in page
+        assert re.search(r"Looked back to [0-9-]{10} [0-9:]{8} UTC; nothing older was searched yet\.", page)
+        link = re.search(r'href="([^"]+)" rel="next">Search further', page)
+        assert link, page
+        page, told = admin.get(html.unescape(link[1])).text, told + 1
+    assert told == 2
+    assert "no runs so far" in page  # what is counted is estimated by the first window
+    asked = {"filter": "attempt:3", "count": "true"}
+    answer = admin.get("/v1/runs", params=asked).json()
+    assert (answer["items"], answer["has_more"], answer["count"]["exact"]) == ([], True, False)
+    assert answer["searched_until"] is not None
+
+
+def test_an_estimate_is_told_as_one() -> None:
+    assert counted("runs", 12_345, exact=False) == "about 12,000 runs"
+    assert counted("issues", 1, exact=False) == "about 1 issues"
+    assert counted("dead_letters", 0, exact=False) == "no dead letters so far"
+    assert counted("runs", 10_000, exact=True) == "10,000 runs"
+    assert counted("failures", 1, exact=True) == "1 failure"
+
+
+def test_a_run_without_a_row_may_start_yet(admin: httpx.Client) -> None:
+    answer = admin.get(f"{RUNS}/runs/{uuid4()}")
+    assert answer.status_code == 404
+    assert "No run of that id has started yet" in answer.text
+    assert 'data-live="jobs_changed"' in answer.text
+    answer = admin.get(f"{RUNS}/runs/nonsense")
+    assert answer.status_code == 404
+    assert "is no run id" in answer.text
+
+
+def test_keys_are_for_people_who_signed_in(served: ConsoleServer, admin: httpx.Client) -> None:
+    owner = add_user()
+    everything = ("jobs:read", "jobs:write", "accounts:write")
+    with signed_in(served, owner) as browser:
+        browser.post("/admin/keys", data={"name": "one", "scopes": "jobs:read"}).raise_for_status()
+        listed = browser.get("/v1/keys").json()["items"]
+    by_key = key_headers(add_key(owner, everything))
+    revoke = f"/admin/keys/{listed[0]['id']}/revoke"
+    for method, path in (("GET", "/admin/keys"), ("POST", revoke), ("GET", "/account"), ("POST", "/account/sign-out")):
+        answer = httpx.request(method, served.url + path, headers=by_key)
+        assert (answer.status_code, "a key never may" in answer.text) == (403, True), path
+    assert "is revoked" in _note(admin, revoke)
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "field"),
+    [
+        ("/admin/keys", {"name": "x", "scopes": "jobs:read", "team": "no-id"}, "team"),
+        ("/admin/accounts/teams", {"name": "x", "owner": "no-id"}, "owner"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused_by_name(
+    admin: httpx.Client, path: str, form: dict[str, str], field: str
+) -> None:
+    answer = admin.post(path, data=form)
+    assert answer.status_code == 400
+    assert f"{field}='no-id' is no id" in html.unescape(answer.text)
+
+
+def test_the_audit_is_narrowed_and_paged(admin: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.pages.people._PAGE", 2)
+    for name in ("a", "b", "c"):
+        accounts.create_team(name, who=WHO)
+    anna = add_user(email="anna@example.org")
+    accounts.set_name(anna, "Anna", who=Who(f"manual:user:{anna}"))
+    page = admin.get("/admin/audit", params={"action": "team.*"}).text
+    assert page.count("team.create") == 2
+    link = re.search(r'href="([^"]+)" rel="next">Older', page)
+    assert link, page
+    page = admin.get(html.unescape(link[1])).text
+    assert page.count("team.create") == 1
+    assert 'rel="next"' not in page
+    page = admin.get("/admin/audit", params={"who": "ANNA@example.org"}).text
+    assert len(re.findall(r'id="a-\d+"', page)) == 1
+    assert "user.rename" in page
+    assert admin.get("/admin/audit", params={"cursor": "nonsense"}).status_code == 400
+
+
+def test_people_without_the_board_begin_with_their_teams(served: ConsoleServer) -> None:
+    member = add_user(None)
+    add_project(member)
+    accounts.set_password(member, WORD, who=WHO)
+    for wanted, lands in (("", "/teams"), ("/", "/teams"), ("/admin/keys", "/admin/keys")):
+        form = {"email": f"{member.hex}@example.org", "password": WORD, "next": wanted}
+        answer = httpx.post(f"{served.url}/sign-in", data=form, headers={"Origin": served.url})
+        assert (answer.status_code, answer.headers["location"]) == (303, lands)
+    with signed_in(served, member) as browser:
+        assert browser.get("/").headers["location"] == "/teams"
+        assert browser.get(RUNS).status_code == 403
+
+
+def test_ones_own_account_tells_and_ends_sign_ins(served: ConsoleServer) -> None:
+    anna = add_user("viewer", "anna@example.org")
+    add_project(anna)
+    other = sign_in.with_link(sign_in.make_link(anna), ip="192.0.2.7", agent="Lynx/2.9").token
+    with signed_in(served, anna) as browser:
+        page = browser.get("/account").text
+        assert all(told in page for told in ("anna@example.org", "viewer", "(member)", "Lynx/2.9", "192.0.2.7"))
+        (end,) = re.findall(r'action="(/account/sign-ins/\w+/end)"', page)
+        assert _note(browser, end) == "That sign-in is ended."
+        assert sign_in.find(other) is None
+        assert "has ended already" in _note(browser, end)
+        answer = browser.post("/account/sign-out")
+        assert answer.headers["location"] == "/sign-in"
+        assert browser.get("/account").headers["location"] == "/sign-in?next=/account"
+
+
+def test_a_password_is_taken_and_changed(served: ConsoleServer, board: Board) -> None:
+    anna = add_user("viewer", "anna@example.org")
+    with signed_in(served, anna) as browser:
+        assert 'name="old"' not in browser.get("/account").text
+        assert "two ways" in _note(browser, "/account/password", new=WORD, repeated=NEW)
+        assert "it needs 12" in _note(browser, "/account/password", new="short", repeated="short")
+        before = browser.cookies["callboard"]
+        _go_on(browser, browser.post("/account/password", data={"new": WORD, "repeated": WORD}))
+        assert sign_in.find(before) is None
+        assert 'name="old"' in browser.get("/account").text
+        wrong = {"old": "not the old one", "new": NEW}
+        assert "another one" in _note(browser, "/account/password", repeated=NEW, **wrong)
+        answer = browser.post("/v1/me/password", json=wrong)
+        assert (answer.status_code, answer.json()["field"]) == (400, "old")
+        _go_on(browser, browser.post("/v1/me/password", json={"old": WORD, "new": NEW}))
+        assert browser.get("/v1/me").json()["user_id"] == str(anna)
+    assert sign_in.with_password("anna@example.org", NEW, ip=None, agent=None).principal.user_id == anna
+    rows = str(board.query("select * from board.audit"))
+    assert "user.password" in rows
+    assert not any(word in rows for word in (WORD, NEW))
+    assert board.one("select count(*) from board.sign_ins") == 2
+
+
+def test_who_guesses_at_a_password_is_told_to_wait(served: ConsoleServer) -> None:
+    anna = add_user("viewer", "anna@example.org")
+    accounts.set_password(anna, WORD, who=WHO)
+    with signed_in(served, anna) as browser:
+        answers = [browser.post("/v1/me/password", json={"old": f"guess {n}", "new": NEW}) for n in range(8)]
+        last = answers[-1]
+        assert (last.status_code, int(last.headers["retry-after"]) > 0) == (429, True), last.text
+        assert browser.get("/account").status_code == 200
+
+
+def test_what_browsers_say_of_themselves_is_told_in_short() -> None:
+    linux = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
+    assert browser(linux) == "Chrome on Linux"
+    assert browser(linux.replace("X11; Linux x86_64", "Windows NT 10.0") + " Edg/130.0") == "Edge on Windows"
+    assert browser("Mozilla/5.0 (Android 14; Mobile; rv:132.0) Gecko/132.0 Firefox/132.0") == "Firefox on Android"
+    assert browser("callboard 0.1.0") == "callboard 0.1.0"
+    assert browser(None) == "not told"
+
+
+def test_text_between_backticks_is_code_and_all_is_escaped() -> None:
+    assert coded("`callboard <job>` & more") == "<code>callboard &lt;job&gt;</code> &amp; more"
