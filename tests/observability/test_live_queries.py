@@ -60,6 +60,9 @@ def is_foreign(target: Target) -> bool:
 def test_no_panel_is_empty_on_real_metrics(tmp_path: Path) -> None:
     with Site(tmp_path, calm=False, actors=JOBS) as site:
         start = time.time()
+        # What is counted before the first scrape is no rise of anything.
+        seen = 'callboard_enqueued_total{actor="steady",source="chain"}'
+        eventually(lambda: ask(site.client, seen, start, time.time(), step=1), 20, what="the first scrape of a worker")
         for _ in range(2):
             sender = site.stage.fleet.start([sys.executable, "-m", JOBS], {})
             assert sender.wait(60) == 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from base64 import b64encode
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,8 @@ def bad_modules(clean_environment: Path, monkeypatch: pytest.MonkeyPatch) -> str
     return ",".join([os.environ["CALLBOARD_ACTORS"], *names])
 
 
-def test_a_board_without_mistakes_is_all_fine(board: Board) -> None:
+def test_a_board_without_mistakes_is_all_fine(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLBOARD_SECRET_KEYS", b64encode(bytes(32)).decode())
     answer = board("check")
     assert answer.code == 0
     assert "0 errors, 0 warnings" in answer.out
