@@ -80,6 +80,8 @@ def execute(argv: Sequence[str]) -> int:
             raise
         return _pipe_closed()
     except Exception as error:  # noqa: BLE001 - what it means is decided in one place
+        if import_module("cli._signals").was_interrupted(error):
+            return _complain("stopped.", 130)
         line, exit_code = import_module("cli._errors").explain(error)
         return _complain(line, exit_code)
     return code if isinstance(code, int) else 0

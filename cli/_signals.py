@@ -17,6 +17,15 @@ class Stopped(BaseException):
     """Somebody asked us to stop. Like KeyboardInterrupt, `except Exception` must not catch it."""
 
 
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: a driver that it interrupts may complain of its own state instead."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    return False
+
+
 @contextmanager
 def raising() -> Iterator[None]:
     """Inside, the first signal raises Stopped in the main thread; the ones after it are ignored."""

@@ -74,6 +74,7 @@ def is_sealing(settings: Settings) -> bool:
 
 def make_key_file(home: Path) -> None:
     """Make the file with a key, readable by its owner only, unless it is there."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = home / KEY_FILE
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

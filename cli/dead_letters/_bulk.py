@@ -12,6 +12,7 @@ from callboard.exits import Exit
 from callboard.operations import letters
 from callboard.operations.letters import ReplayEvent
 from cli._output import print_json, say
+from cli._signals import was_interrupted
 from cli.board import board
 from cli.dead_letters._news import Tally, news
 from cli.dead_letters._select import ById
@@ -81,10 +82,12 @@ class Bulk:
             with news(self.count, self._tally) as tell:
                 for event in self._events():
                     tell(event)
-        except KeyboardInterrupt:
+        except BaseException as error:
+            if not was_interrupted(error):
+                raise
             stopped = f"Stopped after {self._tally.tried:,} of {self.count:,}"
             say(f"{stopped}; the same command goes on with the rest.", stderr=True)
-            raise
+            raise KeyboardInterrupt from error
         early = self._tally.early
         left = self.count - self._tally.tried if early is None or early.left is None else early.left
         bad = self._tally.refused + (early is not None)

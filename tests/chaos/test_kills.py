@@ -38,9 +38,9 @@ def send_one(fleet: Fleet, actor: str, *args: object) -> str:
 
 
 def test_killed_workers_lose_nothing_and_double_nothing_unmarked(fleet: Fleet) -> None:
-    tally = kill_workers(fleet, jobs=800, kills=5, workers=2, seed=4711)
+    tally = kill_workers(fleet, jobs=2400, kills=5, workers=2, seed=4711)
     assert tally.clean, tally
-    assert tally.sent == 800
+    assert tally.sent == 2400
     assert tally.caught_running > 0, "no kill hit a running job: the round has shown nothing"
 
 

@@ -79,13 +79,14 @@ def test_a_dead_letter_and_a_pending_run_are_sealed_and_replayed(sealed: Board) 
 
 
 def test_a_key_file_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path)
+    home = tmp_path / "new"
+    settings = Settings(home=home)
     assert not seal.is_sealing(settings)
-    seal.make_key_file(tmp_path)
-    first = (tmp_path / seal.KEY_FILE).read_bytes()
-    seal.make_key_file(tmp_path)
-    assert (tmp_path / seal.KEY_FILE).read_bytes() == first
-    assert (tmp_path / seal.KEY_FILE).stat().st_mode & 0o777 == 0o600
+    seal.make_key_file(home)
+    first = (home / seal.KEY_FILE).read_bytes()
+    seal.make_key_file(home)
+    assert (home / seal.KEY_FILE).read_bytes() == first
+    assert (home / seal.KEY_FILE).stat().st_mode & 0o777 == 0o600
     assert seal.is_sealing(settings)
 
 
