@@ -117,7 +117,9 @@ def sign_in_first(request: Request) -> Response:
     """Who asks is not known: a program is told so, a person goes to the sign-in and comes back."""
     if is_api(request):
         headers = {"WWW-Authenticate": "Bearer"}
-        return refusal(request, 401, "sign in, or send an API key as `Authorization: Bearer <key>`.", headers=headers)
+        return refusal(
+            request, 401, "sign in, or send an API key as a bearer token in the header Authorization.", headers=headers
+        )
     if request.method != "GET" or request.headers.get("hx-request"):
         return refusal(request, 401, "Your sign-in has ended. Sign in again.", headers={"HX-Redirect": "/sign-in"})
     asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
