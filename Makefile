@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 		exit 1; }
 	@'$(BIN)/python' -c '' 2>/dev/null || '$(PYTHON)' -m venv --clear $(VENV)
 	@echo "installing into $(VENV) (once; a minute or two)"
-	@'$(BIN)/python' -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[channels,console,embedded,rabbitmq,sessions,dev]'
+	@'$(BIN)/python' -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[channels,console,embedded,memory,rabbitmq,sessions,dev]'
 	@touch $@
 
 up: $(STAMP) ## start everything on this machine; Ctrl-C stops it

@@ -7,6 +7,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, create_engine, inspect
 from sqlalchemy.pool import NullPool
 
+from actors.memory import tables as memory
+from actors.revenue import tables as revenue
 from actors.sessions import tables as sessions
 from callboard.ledger import account_tables, migrate, tables
 
@@ -26,6 +28,8 @@ def test_the_migrations_build_the_tables_that_the_code_knows(postgres_url: str) 
     assert account_tables.metadata is tables.metadata
     assert differences(postgres_url, tables.metadata, "board") == []
     assert differences(postgres_url, sessions.metadata, "sessions") == []
+    assert differences(postgres_url, memory.metadata, "memory") == []
+    assert differences(postgres_url, revenue.metadata, "revenue") == []
 
 
 def test_a_missing_column_would_be_seen(postgres_url: str) -> None:
@@ -41,6 +45,6 @@ def test_every_step_goes_up_down_and_up_again(empty_postgres_url: str) -> None:
     migrate.upgrade(empty_postgres_url)
     migrate.downgrade(empty_postgres_url, "base")
     names = inspect(create_engine(empty_postgres_url, poolclass=NullPool)).get_schema_names()
-    assert {"board", "sessions"} & set(names) == set()
+    assert {"board", "sessions", "memory", "revenue"} & set(names) == set()
     migrate.upgrade(empty_postgres_url)
     assert migrate.current(empty_postgres_url) == migrate.head()
