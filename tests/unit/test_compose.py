@@ -54,7 +54,7 @@ def test_the_services_are_ours_and_the_servers_they_need() -> None:
     images = {SERVICES[name]["image"] for name in OURS | set(RECEIVERS)}
     assert images == {"callboard:local"}
     for name in SERVERS:
-        assert re.search(r":v?\d", SERVICES[name]["image"]), f"{name} has no version"
+        assert re.search(r":(v|pg)?\d", SERVICES[name]["image"]), f"{name} has no version"
 
 
 @pytest.mark.parametrize("service", sorted(OURS))
