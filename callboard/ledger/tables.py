@@ -256,7 +256,7 @@ dead_letters = Table(
         "dead_letters_open",
         "id",
         postgresql_where=text("state = 'open'"),
-        postgresql_include=["job", "queue", "kind", "issue_id"],
+        postgresql_include=["job", "queue", "kind", "issue_id", "created_at"],
     ),
     Index("dead_letters_run", "run_id"),
     Index("dead_letters_job", "job", "id"),

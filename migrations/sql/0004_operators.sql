@@ -55,7 +55,7 @@ ALTER TABLE board.dead_letters
     ADD COLUMN project_id TEXT;
 COMMENT ON COLUMN board.dead_letters.replay_args IS 'redacted; what the arguments were changed to, if they were';
 DROP INDEX board.dead_letters_open;
-CREATE INDEX dead_letters_open ON board.dead_letters (id) INCLUDE (job, queue, kind, issue_id) WHERE state = 'open';
+CREATE INDEX dead_letters_open ON board.dead_letters (id) INCLUDE (job, queue, kind, issue_id, created_at) WHERE state = 'open';
 CREATE INDEX dead_letters_job ON board.dead_letters (job, id);
 CREATE INDEX dead_letters_issue ON board.dead_letters (issue_id, id);
 CREATE INDEX dead_letters_project ON board.dead_letters (project_id, id) WHERE project_id is not null;
