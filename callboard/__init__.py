@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import callboard._lean  # noqa: F401 - before anything imports these libraries whole
 from callboard import outbox
+from callboard.breakers import Breaker, breaker
 from callboard.cadence import Cadence, cron, every
 from callboard.compose import get_broker, make_broker
 from callboard.dispatch import trigger
 from callboard.errors import (
     ArgumentsError,
     AuthenticationError,
+    BreakerOpen,
     CallboardError,
     DeclarationError,
     DuplicateRun,
@@ -17,16 +19,19 @@ from callboard.errors import (
     LedgerUnavailable,
     NotFound,
     PermanentError,
+    Postponed,
     ReplayRefused,
     TransientError,
 )
 from callboard.health import health_check
 from callboard.http import http_client
 from callboard.job import Job, all_jobs, get_job, job
-from callboard.ledger.database import transaction
+from callboard.ledger.database import autocommit, transaction
 from callboard.objective import Slo
+from callboard.outside import HttpAnswer, NotPublic, post_pinned
 from callboard.retry import Backoff, Delays, NoRetry
 from callboard.run import Run, current_run
+from callboard.sealing import seal, unseal
 from callboard.settings import Settings, get_settings
 from callboard.spec import JobSpec
 
@@ -47,7 +52,15 @@ __all__ = [  # noqa: RUF022 - grouped under headings, as a reader looks for them
     "current_run",
     "Run",
     "transaction",
+    "autocommit",
     "http_client",
+    "post_pinned",
+    "HttpAnswer",
+    "NotPublic",
+    "breaker",
+    "Breaker",
+    "seal",
+    "unseal",
     # Asking for runs
     "trigger",
     "outbox",
@@ -64,6 +77,8 @@ __all__ = [  # noqa: RUF022 - grouped under headings, as a reader looks for them
     "TransientError",
     "PermanentError",
     "AuthenticationError",
+    "BreakerOpen",
+    "Postponed",
     "DeclarationError",
     "ArgumentsError",
     "DuplicateRun",

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_HTTPX = ("httpx", "httpx2")
+
+
 def causes(exception: BaseException) -> Iterator[BaseException]:
     """`exception`, then what it was raised `from`, and so on; each once, even where somebody tied a ring."""
     seen: set[int] = set()
@@ -19,6 +22,6 @@ def causes(exception: BaseException) -> Iterator[BaseException]:
 
 
 def is_httpx(exception: BaseException, *names: str) -> bool:
-    """True for httpx's exceptions of these names; importing it to ask would cost every worker 18 MB."""
+    """True for exceptions of these names of httpx, or of httpx2, its successor; importing one would cost 18 MB."""
     parents = type(exception).__mro__
-    return any(parent.__module__.partition(".")[0] == "httpx" and parent.__name__ in names for parent in parents)
+    return any(parent.__module__.partition(".")[0] in _HTTPX and parent.__name__ in names for parent in parents)

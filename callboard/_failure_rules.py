@@ -20,7 +20,15 @@ from dramatiq import errors as dramatiq
 from dramatiq.middleware import Interrupt
 
 from callboard._causes import is_httpx
-from callboard.errors import ArgumentsError, DeclarationError, DuplicateRun, LedgerUnavailable, NotFound, ReplayRefused
+from callboard.errors import (
+    ArgumentsError,
+    DeclarationError,
+    DuplicateRun,
+    LedgerUnavailable,
+    NotFound,
+    Postponed,
+    ReplayRefused,
+)
 
 _UNAUTHENTICATED_STATUSES = frozenset({401, 407})
 _PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(506, 600)})
@@ -53,7 +61,7 @@ _HOPELESS: _Classes = (
     smtplib.SMTPResponseException,
 )
 _PASSING: _Classes = (
-    *(LedgerUnavailable, ConnectionError, BlockingIOError, InterruptedError, socket.gaierror),
+    *(LedgerUnavailable, Postponed, ConnectionError, BlockingIOError, InterruptedError, socket.gaierror),
     *(ssl.SSLEOFError, ssl.SSLZeroReturnError, smtplib.SMTPServerDisconnected),
     *(redis.ConnectionError, redis.ReadOnlyError, redis.TryAgainError, redis.ClusterDownError),
     *(redis.LockError, redis.WatchError, redis.OutOfMemoryError),

@@ -3,8 +3,10 @@
 CallboardError
 +-- JobError                 raised by a job's function, to say what kind of failure it is
 |   +-- TransientError         the outside world's fault and likely to pass: retried by the job's policy
+|   |   +-- BreakerOpen            the target failed too often just now, and is left alone for a while
 |   +-- PermanentError         trying again cannot help: given up on at once
 |   +-- AuthenticationError    a credential is missing or refused: given up on until a person renews it
++-- Postponed                raised by a job's function: not now, come back later; no attempt is used up
 +-- DeclarationError         a job or one of its options is declared wrongly (also a ValueError)
 |   +-- CadenceError           a cadence is malformed, or never fires
 +-- ArgumentsError           a job was sent arguments that do not fit it (also a TypeError and a MiddlewareError)
@@ -31,6 +33,9 @@ from dramatiq.middleware import MiddlewareError
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 604_800
 
 
 class CallboardError(Exception):
@@ -60,6 +65,44 @@ class PermanentError(JobError):
 
 class AuthenticationError(JobError):
     """A credential is missing, expired or refused; only a person can mend it."""
+
+
+class BreakerOpen(TransientError):  # noqa: N818 - a state of the breaker, named as such
+    """The breaker of a target is open: nothing was sent.
+
+    Args:
+        key: Which breaker.
+        retry_after: Seconds until it lets a probe through, as far as is known.
+    """
+
+    def __init__(self, key: str, *, retry_after: float) -> None:
+        super().__init__(
+            f"the breaker of {key!r} is open after failures in a row; a probe may go in {retry_after:.0f} s",
+            retry_after=retry_after,
+        )
+        self.key = key
+
+
+class Postponed(CallboardError):  # noqa: N818 - what becomes of the run
+    """Raised by a job's function: the run cannot be done now, and is given back to its queue for a while.
+
+    It uses up no attempt, and is no failure. A run that is postponed for ever still ends: see `callboard.middleware`'s
+    `retries`. A run without a broker (`callboard run`) ends as cancelled.
+
+    Args:
+        seconds: After so many, it starts again; less than 0.1 is 0.1.
+        why: For people; it stands in the run's history and in what it waits for.
+
+    Raises:
+        ValueError: `seconds` is negative, no number, or more than a week.
+    """
+
+    def __init__(self, seconds: float, why: str) -> None:
+        if not 0 <= seconds <= _LONGEST_PAUSE:
+            raise ValueError(f"Postponed({seconds!r}, ...) must be from 0 to {_LONGEST_PAUSE} seconds, a week.")
+        super().__init__(why)
+        self.seconds = max(float(seconds), _SHORTEST_PAUSE)
+        self.why = why
 
 
 class DeclarationError(CallboardError, ValueError):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from callboard.dispatch import insert, message_for
+from callboard.errors import Postponed
 from callboard.heart import Heart
 from callboard.journal import finished, started
 from callboard.ledger.database import get_engine, transaction
@@ -86,6 +87,8 @@ def _call(job: Job[Any, Any], kwargs: dict[str, Any], run: Run, facts: RunFacts)
         job(**kwargs)
     except KeyboardInterrupt:
         return Cancelled("interrupted from the terminal")
+    except Postponed as error:
+        return Cancelled(f"postponed: {error.why}; a run in process is not tried again")
     except Exception as error:  # noqa: BLE001 - the run's outcome, whatever it is
         return Failed(Failure.of(error, job=job.spec.name, scope=facts.concern), "run in process, not retried")
     return Cancelled("the job returned early") if run.cancel_was_seen else Completed()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from callboard.ledger.facts import Refused
-from callboard.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, Retry
+from callboard.outcome import Cancelled, Completed, Failed, Interrupted, Outcome, PutOff, Retry
 
 if TYPE_CHECKING:
     from callboard.ledger.facts import RunFacts
@@ -29,6 +29,7 @@ _STATUS: dict[type[Outcome], str] = {
     Failed: "dead_letter",
     Cancelled: "cancelled",
     Interrupted: "interrupted",
+    PutOff: "postponed",
 }
 
 
@@ -106,6 +107,8 @@ def _ending(outcome: Outcome | Refused, *, fenced: bool) -> dict[str, Any]:
             return {"status": "retry", "retry_in": round(delay, 1), **_error(failure)}
         case Failed(failure, reason):
             return {"status": "dead_letter", "reason": reason, **_error(failure)}
+        case PutOff(delay, why):
+            return {"status": "postponed", "retry_in": round(delay, 1), "reason": why}
         case _:
             return {"status": _STATUS[type(outcome)]}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from callboard.envelope import KEY
-from callboard.outcome import Cancelled, Completed, Failed, Interrupted, Retry
+from callboard.outcome import Cancelled, Completed, Failed, Interrupted, PutOff, Retry
 from callboard.settings import get_settings
 from observability import tracing
 from observability.catalogue import ENQUEUE_SOURCES, OTHER, OUTCOMES, RECORD_KINDS, RESULTS, WAIT_BUCKETS
@@ -41,9 +41,10 @@ _OUTCOMES: Mapping[type[Outcome], str] = {
     Failed: "failed",
     Cancelled: "cancelled",
     Interrupted: "shutdown",
+    PutOff: "postponed",
 }
 #: The run goes on.
-_ONGOING = ("retry", "shutdown")
+_ONGOING = ("retry", "shutdown", "postponed")
 _CHAIN, _API = "chain", "api"
 
 
@@ -246,6 +247,10 @@ class Metering:
         """Count an attempt to send a notification."""
         self._meters.inc("notifications_total", (channel, result))
 
+    def opened(self, kind: str) -> None:
+        """Count a breaker that opened."""
+        self._meters.inc("breaker_openings_total", (kind,))
+
     # The scheduler
 
     def leads(self, *, leads: bool) -> None:
@@ -297,6 +302,16 @@ def count_notified(channel: str, result: str) -> None:
             metering.notified(channel, result)
     except Exception as error:  # what is not counted went out all the same
         logger.exception("metrics.not_counted", error=str(error).partition("\n")[0], channel=channel)
+
+
+def count_opened(key: str) -> None:
+    """Count a breaker that opened, by the first word of its key; it never raises."""
+    try:
+        metering = _of_this_process()
+        if metering is not None:
+            metering.opened(key.partition(":")[0])
+    except Exception as error:  # what is not counted is open all the same
+        logger.exception("metrics.not_counted", error=str(error).partition("\n")[0], breaker=key)
 
 
 _RESULTS = {("overlap", ""): "skipped", ("ended", "cancelled"): "cancelled", ("poison", ""): "failed"}

@@ -6,6 +6,7 @@ Outcome                        Settlement
 +-- Failed                     +-- GiveBack      the message goes back to its queue untouched
 +-- Cancelled
 +-- Interrupted
++-- PutOff
 """
 
 from __future__ import annotations
@@ -102,7 +103,24 @@ class Interrupted:
     """The worker is stopping: not the job's fault, so no attempt is used up."""
 
 
-Outcome = Completed | Retry | Failed | Cancelled | Interrupted
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """The job said "not now": no attempt is used up, and the run may start again after `delay` seconds.
+
+    Attributes:
+        delay: Seconds.
+        why: The job's words.
+        times: How often this message was put off, this time included.
+    """
+
+    delay: float
+    why: str
+    times: int = 1
+
+
+Outcome = Completed | Retry | Failed | Cancelled | Interrupted | PutOff
+#: The run goes on after these.
+ONGOING = (Retry, Interrupted, PutOff)
 
 
 @dataclass(frozen=True, slots=True)

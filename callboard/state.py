@@ -20,7 +20,16 @@ from callboard.ledger import health
 from callboard.settings import get_settings
 from callboard.spec import spec_of
 from observability.budget import within
-from observability.snapshot import BROKER, POSTGRES, JobFacts, QueueFacts, ScheduleFacts, Snapshot, WorkersFacts
+from observability.snapshot import (
+    BROKER,
+    POSTGRES,
+    BreakerFacts,
+    JobFacts,
+    QueueFacts,
+    ScheduleFacts,
+    Snapshot,
+    WorkersFacts,
+)
 from observability.sources import Source
 
 if TYPE_CHECKING:
@@ -104,6 +113,7 @@ def _with_ledger(known: Snapshot, ledger: Health, specs: Mapping[str, JobSpec]) 
         jobs=tuple(_jobs(ledger, specs)),
         workers=WorkersFacts(ledger.alive, ledger.stale),
         outbox_oldest_age_seconds=ledger.unsent_seconds,
+        breakers=tuple(BreakerFacts(**row) for row in ledger.breakers),
         table_rows=ledger.table_rows,
     )
 

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Explanation", "Facts", "Times", "reasons", "times"]
 
 Kind = Literal[
-    "retry", "scheduled", "paused", "no_worker", "lost", "limit", "overlap", "queued", "silent_worker", "unknown"
+    "retry",
+    "postponed",
+    "scheduled",
+    "paused",
+    "no_worker",
+    "lost",
+    "limit",
+    "overlap",
+    "queued",
+    "silent_worker",
+    "unknown",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -98,6 +108,11 @@ def reasons(facts: Facts) -> tuple[Explanation, ...]:
 
 def _retry(facts: Facts) -> Iterator[Explanation]:
     if facts.retry_at is not None and facts.retry_at > facts.now:
+        if facts.reason.startswith("postponed: "):
+            told = facts.reason.removeprefix("postponed: ")
+            text = f"it put itself off: {told}; again in {_span(facts.retry_at, facts.now)}"
+            yield Explanation("postponed", text, f"callboard run show {facts.run}", facts.retry_at)
+            return
         after = f" after {facts.error}" if facts.error else ""
         text = f"attempt {facts.attempt + 1} in {_span(facts.retry_at, facts.now)}{after}"
         yield Explanation("retry", text, f"callboard run show {facts.run}", facts.retry_at)

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "schedules": Entry("cli.schedules", LOOKING, "List schedules, or pause and resume one.", far="works"),
     "queues": Entry("cli.queues", LOOKING, "List queues and what waits in them.", far="works"),
     "workers": Entry("cli.workers", LOOKING, "List worker processes.", far="works"),
+    "breakers": Entry("cli.breakers", LOOKING, "List circuit breakers, or close one.", far="refuses"),
     "notifications": Entry(
         "cli.notifications", LOOKING, "List who was told of what, or send a test message.", far="refuses"
     ),

@@ -36,6 +36,7 @@ _STATE_STYLES = {
     "cancelled": "yellow",
     "pending": "",
     "open": "bold red",
+    "half_open": "yellow",
     "alive": "green",
     "draining": "yellow",
     "dead": "bold red",

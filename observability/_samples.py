@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from observability.catalogue import MISS_REASONS, OTHER, PREFIX
-from observability.snapshot import BROKER, POSTGRES, QueueFacts, ScheduleFacts, Snapshot
+from observability.catalogue import BREAKER_STATES, MISS_REASONS, OTHER, PREFIX
+from observability.snapshot import BROKER, POSTGRES, BreakerFacts, QueueFacts, ScheduleFacts, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+# Kinds of breakers come from code; a key that is none, e.g. a URL, must not make a series each.
+_MOST_KINDS = 50
 
 Value: TypeAlias = "float | None"
 Samples: TypeAlias = "Iterable[tuple[tuple[str, ...], Value]]"
@@ -50,6 +53,25 @@ def _info(snapshot: Snapshot) -> Samples:
 def _workers(snapshot: Snapshot) -> Samples:
     facts = snapshot.workers
     return [] if facts is None else [(("alive",), facts.alive), (("stale",), facts.stale)]
+
+
+def _breakers(snapshot: Snapshot) -> Samples:
+    for kind, facts in _by_kind(snapshot).items():
+        for state in BREAKER_STATES:
+            yield (kind, state), sum(fact.breakers for fact in facts if fact.state == state)
+
+
+def _breaker_ages(snapshot: Snapshot) -> Samples:
+    return (((kind,), max(fact.open_seconds for fact in facts)) for kind, facts in _by_kind(snapshot).items())
+
+
+def _by_kind(snapshot: Snapshot) -> dict[str, list[BreakerFacts]]:
+    """The breakers' facts; kinds beyond the first so many, by name, go under one."""
+    named = sorted({fact.kind for fact in snapshot.breakers})[:_MOST_KINDS]
+    found: dict[str, list[BreakerFacts]] = {}
+    for fact in snapshot.breakers:
+        found.setdefault(fact.kind if fact.kind in named else OTHER, []).append(fact)
+    return found
 
 
 def _filled(told: Mapping[str, int], known: tuple[str, ...]) -> Iterator[tuple[str, int]]:
@@ -154,5 +176,7 @@ READERS: tuple[Reader, ...] = (
     _one("broker_clock_skew_seconds", BROKER, lambda snapshot: snapshot.clock_skew_seconds),
     _each("slo_objective_ratio", None, lambda snapshot: snapshot.objectives),
     _one("outbox_oldest_age_seconds", POSTGRES, lambda snapshot: snapshot.outbox_oldest_age_seconds),
+    Reader(PREFIX + "breakers", POSTGRES, _breakers),
+    Reader(PREFIX + "breaker_open_seconds", POSTGRES, _breaker_ages),
     _each("run_table_rows", POSTGRES, lambda snapshot: snapshot.table_rows),
 )

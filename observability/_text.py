@@ -28,6 +28,7 @@ _COLOURS = {
     "info": _GREEN,
     "interrupted": _YELLOW,
     "name": _CYAN,
+    "postponed": _YELLOW,
     "retry": _YELLOW,
     "success": _GREEN,
     "warning": _YELLOW,

@@ -24,10 +24,11 @@ PREFIX = "callboard_"
 #: Where a value that is in none of these lists is counted, so that nothing is lost and no label grows.
 OTHER = "_other"
 QUEUE_STATES = ("ready", "claimed", "delayed", "dead", "orphaned")
-OUTCOMES = ("success", "retry", "failed", "skipped", "expired", "cancelled", "shutdown")
+OUTCOMES = ("success", "retry", "failed", "skipped", "expired", "cancelled", "shutdown", "postponed")
 RESULTS = ("success", "failed", "expired", "cancelled", "skipped")
 MISS_REASONS = ("late", "scheduler_down", "overlap", "disabled")
 WORKER_STATES = ("alive", "stale")
+BREAKER_STATES = ("closed", "half_open", "open")
 ENQUEUE_SOURCES = ("api", "schedule", "retry", "chain", "replay")
 RECORD_KINDS = ("read", "written", "rejected")
 #: Upper bounds of the buckets of waiting times, in seconds.
@@ -45,6 +46,7 @@ LABEL_VALUES = {
     "kind": RECORD_KINDS,
     "tier": ("page", "ticket"),
     "result (notifications)": ("sent", "failed"),
+    "state (breakers)": BREAKER_STATES,
     "channel": ("mail", "telegram", "webhook", "apprise"),
 }
 
@@ -150,6 +152,12 @@ _EVENTS = (
         "Runs that ended for good: `good` if they succeeded within their objective's time.",
     ),
     _event("counter", "notifications_total", "channel result", "Attempts to send a notification: `sent` or `failed`."),
+    _event(
+        "counter",
+        "breaker_openings_total",
+        "kind",
+        "Circuit breakers that opened, and opened anew after a probe that failed, by the kind of their target.",
+    ),
     _event("counter", "telemetry_dropped_total", "signal reason", "Spans, exemplars and labels that were given up."),
     _event(
         "gauge",
@@ -282,6 +290,13 @@ _PLATFORM = (
     _gauge("broker_clock_skew_seconds", "", BROKER, "The broker's clock less this host's; the round trip is halved."),
     _gauge("slo_objective_ratio", "slo", "settings", "Share of runs that must be good, e.g. 0.99."),
     _gauge("outbox_oldest_age_seconds", "", POSTGRES, "Age of the oldest committed message that was not sent yet."),
+    _gauge("breakers", "kind state", POSTGRES, "Circuit breakers by the kind of their target and their state."),
+    _gauge(
+        "breaker_open_seconds",
+        "kind",
+        POSTGRES,
+        "For how long the circuit breaker has not been closed that has been open for longest; 0 when all are closed.",
+    ),
     _gauge("run_table_rows", "table", POSTGRES, "Rows of a table of the ledger, as its statistics estimate them."),
     _gauge("exporter_source_up", "source", "exporter", "1 if the source answered at this scrape."),
     _gauge("exporter_collect_duration_seconds", "source", "exporter", "Time the source took to answer, or to fail."),

@@ -44,6 +44,7 @@ STATUSES = {
     "cancelled": "somebody cancelled the run",
     "skipped": "it did not start, and `reason` says why",
     "interrupted": "the worker was stopped in the middle of it; the message goes back to its queue",
+    "postponed": "the job said that it cannot be done now, and why; it comes back in `retry_in` seconds",
 }
 
 EVENTS = (

@@ -18,6 +18,7 @@ __all__ = [
     "POSTGRES",
     "RUN_BUCKETS",
     "SOURCES",
+    "BreakerFacts",
     "JobFacts",
     "QueueFacts",
     "ScheduleFacts",
@@ -110,6 +111,16 @@ class JobFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerFacts:
+    """Circuit breakers of one kind of target in one state; `open_seconds`: of the one not closed for longest, else 0."""
+
+    kind: str
+    state: str
+    breakers: int
+    open_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class WorkersFacts:
     """Worker processes by heartbeat: `alive` within its time, `stale` beyond it and not yet swept."""
 
@@ -131,6 +142,7 @@ class Snapshot:
         objectives: Share of runs that must be good, by the name of the objective.
         outbox_oldest_age_seconds: Of the oldest committed message that was not sent; 0 when all were.
         table_rows: Estimates, by table.
+        breakers: Circuit breakers by kind and state.
         sources: How each source answered.
     """
 
@@ -143,4 +155,5 @@ class Snapshot:
     objectives: Mapping[str, float] = field(default_factory=dict)
     outbox_oldest_age_seconds: float | None = None
     table_rows: Mapping[str, float] = field(default_factory=dict)
+    breakers: tuple[BreakerFacts, ...] = ()
     sources: Mapping[str, SourceState] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,11 +15,12 @@ class Fault:
     """One planted fault; every field that is set applies."""
 
     times: int | None = 1  #: requests it applies to; None: until it is cleared
-    path: str = ""  #: only requests to this path
+    path: str = ""  #: only requests to this path, with its query or without
     contains: str = ""  #: only requests whose body holds this text
     delay: float = 0.0  #: seconds before anything else happens
     status: int = 0  #: answer this status instead of the right answer
     retry_after: int = 0  #: seconds, sent as a header along with the status
+    headers: Mapping[str, str] = field(default_factory=dict)  #: sent along too
     reset: bool = False  #: break the connection without an answer
     malformed: bool = False  #: cut the right answer off in the middle
     dimensions: int = 0  #: answer with vectors of this length
@@ -40,7 +41,7 @@ class Fault:
 
     def fits(self, path: str, body: bytes) -> bool:
         """Whether it is meant for such a request."""
-        return self.path in ("", path) and self.contains.encode() in body
+        return self.path in ("", path, path.partition("?")[0]) and self.contains.encode() in body
 
 
 class Faults:
@@ -55,10 +56,10 @@ class Faults:
         with self._lock:
             self._planted.append((fault, fault.times))
 
-    def clear(self) -> None:
-        """Forget all of them."""
+    def clear(self, path: str = "") -> None:
+        """Forget all of them, or those that were planted for a path."""
         with self._lock:
-            self._planted.clear()
+            self._planted = [each for each in self._planted if path not in ("", each[0].path)]
 
     def take(self, path: str, body: bytes) -> Fault | None:
         """The first fault that fits the request; one of its times is used up."""

@@ -15,16 +15,20 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 from sandbox.faults import Fault, Faults
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from email.message import Message
     from types import TracebackType
 
 _REQUESTS_KEPT = 1000
+_EMPTY = (204, 304)  # answers without a body
 
 
 class ApiError(Exception):
@@ -33,6 +37,15 @@ class ApiError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that is more than a JSON document under 200."""
+
+    document: object = None  #: bytes are sent as they are
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class StandIn(ABC):
@@ -53,7 +66,7 @@ class StandIn(ABC):
 
     @abstractmethod
     def answer(self, method: str, path: str, body: bytes, fault: Fault) -> object:
-        """The JSON document that answers a request.
+        """The JSON document that answers a request, or a `Reply`.
 
         Raises:
             ApiError: What the real system would refuse.
@@ -98,6 +111,7 @@ class StandIn(ABC):
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
+        self._server.end_connections()
 
     def control(self, method: str, path: str, body: bytes) -> object:
         """Answers for the paths under `/_sandbox/`."""
@@ -127,6 +141,23 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], stand_in: StandIn) -> None:
         super().__init__(address, _Handler)
         self.stand_in = stand_in
+        self._open: set[Any] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's signature
+        """Serve a connection, in a thread of its own."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - the base class's signature
+        """A connection has ended."""
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def end_connections(self) -> None:
+        """Take no more requests on connections that callers keep open; answers under way are still sent."""
+        for each in list(self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RD)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's signature
         """A caller who went away is none of our business; anything else is printed as usual."""
@@ -136,6 +167,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the body waits 40 ms for the caller to acknowledge the headers
     server: _Server
 
     def do_GET(self) -> None:
@@ -155,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.reset:
             self._reset()
         else:
-            self._send(*self._answer(body, fault), fault)
+            self._send(self._answer(body, fault), fault)
 
     @property
     def _is_control(self) -> bool:
@@ -166,11 +198,12 @@ class _Handler(BaseHTTPRequestHandler):
         stand_in.requests.append((self.path, len(body)))
         return stand_in.faults.take(self.path, body) or Fault()
 
-    def _answer(self, body: bytes, fault: Fault) -> tuple[int, bytes]:
+    def _answer(self, body: bytes, fault: Fault) -> Reply:
         try:
-            return 200, json.dumps(self._document(body, fault)).encode()
+            document = self._document(body, fault)
         except ApiError as error:
-            return error.status, json.dumps(self.server.stand_in.complaint(error, fault)).encode()
+            return Reply(self.server.stand_in.complaint(error, fault), error.status)
+        return document if isinstance(document, Reply) else Reply(document)
 
     def _document(self, body: bytes, fault: Fault) -> object:
         stand_in = self.server.stand_in
@@ -183,14 +216,18 @@ class _Handler(BaseHTTPRequestHandler):
             return fault.answer
         return stand_in.answer(self.command, self.path, body, fault)
 
-    def _send(self, status: int, body: bytes, fault: Fault) -> None:
+    def _send(self, reply: Reply, fault: Fault) -> None:
+        body = reply.document if isinstance(reply.document, bytes) else json.dumps(reply.document).encode()
         if fault.malformed:
             body = body[: len(body) // 2]
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
+        if reply.status in _EMPTY:
+            body = b""
+        headers = {"Content-Type": "application/json; charset=utf-8", "Content-Length": str(len(body))}
         if fault.retry_after:
-            self.send_header("Retry-After", str(fault.retry_after))
+            headers["Retry-After"] = str(fault.retry_after)
+        self.send_response(reply.status)
+        for name, value in {**headers, **reply.headers, **fault.headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

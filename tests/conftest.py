@@ -21,6 +21,7 @@ from callboard.embedded import EmbeddedServers, Endpoints
 from callboard.embedded._endpoints import connect
 from callboard.ledger import migrate
 from tests.board import Board, open_board
+from tests.databases import Databases
 from tests.rabbitmq import rabbitmq  # noqa: F401 - a fixture
 from tests.support import child_processes, eventually, non_daemon_threads
 
@@ -33,6 +34,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = ["callboard.testing"]
 
 TEMPLATE = "callboard_template"
+#: Seconds in which what a test has started may still end.
+PATIENCE = 3.0
 _numbers = count(1)
 
 
@@ -40,7 +43,12 @@ _numbers = count(1)
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """Postgres and Valkey of this test session, in a folder of their own."""
     with EmbeddedServers(tmp_path_factory.mktemp("servers")) as servers:
-        yield servers.start()
+        endpoints = servers.start()
+        with closing(connect(endpoints.database_url, autocommit=True)) as connection:
+            for setting in ("fsync", "full_page_writes"):  # no test cuts this server's power
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield endpoints
 
 
 @pytest.fixture(scope="session")
@@ -70,12 +78,18 @@ def empty_postgres_url(embedded: Endpoints, new_database: Callable[[str], str]) 
     _drop(embedded, name)
 
 
+@pytest.fixture(scope="session")
+def databases(embedded: Endpoints, new_database: Callable[..., str], template_database: str) -> Databases:
+    """Migrated databases of this session."""
+    return Databases(lambda name: new_database(name, template_database), lambda name: _drop(embedded, name))
+
+
 @pytest.fixture
-def postgres_url(embedded: Endpoints, new_database: Callable[..., str], template_database: str) -> Iterator[str]:
-    """A fresh, migrated database for this test alone."""
-    name = f"test_{next(_numbers)}"
-    yield new_database(name, template_database)
-    _drop(embedded, name)
+def postgres_url(databases: Databases) -> Iterator[str]:
+    """A migrated database without a row for this test alone."""
+    database = databases.take()
+    yield database.url
+    databases.give_back(database)
 
 
 @pytest.fixture
@@ -100,8 +114,8 @@ def _nothing_left_behind() -> Iterator[None]:
     yield
     left = dramatiq.broker.global_broker
     assert broker in (None, left), "the test left another global broker, which has none of our jobs"
-    eventually(lambda: non_daemon_threads() <= threads, 3, what="the end of every thread the test has started")
-    eventually(lambda: child_processes() <= children, 3, what="the end of every process the test has started")
+    eventually(lambda: non_daemon_threads() <= threads, PATIENCE, what="the end of every thread the test has started")
+    eventually(lambda: child_processes() <= children, PATIENCE, what="the end of every process the test has started")
 
 
 @pytest.fixture(autouse=True)

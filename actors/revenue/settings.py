@@ -16,7 +16,13 @@ class RevenueSettings(BaseSettings):
     # revenuecat_sync
     revenuecat_url: str = Field("https://api.revenuecat.com/v2", description="RevenueCat's API.")
     revenuecat_timeout_seconds: float = Field(10.0, gt=0, description="Longest wait for an answer.")
-    revenuecat_pause_seconds: float = Field(0.35, ge=0, description="Pause between users: 480 requests a minute.")
+    revenuecat_pause_seconds: float = Field(0.35, ge=0, description="Pause between users: about three a second.")
+    revenuecat_tries: int = Field(3, ge=1, le=20, description="How often a call is made that is refused for its rate.")
+    revenuecat_longest_wait_seconds: float = Field(
+        60.0, ge=0, description="Longest wait before such a call, told or not."
+    )
+    revenuecat_page_limit: int = Field(100, ge=1, description="Pages after which a list is given up on.")
+    revenuecat_progress_users: int = Field(10, ge=1, description="Users between two reports of progress.")
     revenuecat_catalogue_seconds: float = Field(300.0, ge=0, description="How long product names are remembered.")
 
     # db_pruning
@@ -25,6 +31,9 @@ class RevenueSettings(BaseSettings):
         ge=0,
         description="Size (1024^3 bytes) above which the oldest events go; 0: never. Also MAX_DATABASE_SIZE_GB.",
         validation_alias=AliasChoices("CALLBOARD_REVENUE_MAX_DATABASE_SIZE_GB", "MAX_DATABASE_SIZE_GB"),
+    )
+    pruning_lock_seconds: float = Field(
+        0.5, gt=0, le=1, description="Longest wait for the lock that dropping a partition takes; then the run fails."
     )
     pruning_batch: int = Field(1_000, ge=1, description="Rows deleted in one statement.")
     pruning_batches: int = Field(100, ge=1, description="Such statements in one run.")

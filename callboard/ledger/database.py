@@ -113,3 +113,14 @@ def transaction() -> Iterator[Connection]:
     """A connection inside one transaction: committed at the end of the block, rolled back if it raises."""
     with get_engine().begin() as connection:
         yield connection
+
+
+@contextmanager
+def autocommit() -> Iterator[Connection]:
+    """A connection whose statements are each committed at once: for what is held while the outside is called.
+
+    Give back what you take for the session (advisory locks above all) before the block ends: the connection returns to
+    its pool.
+    """
+    with get_engine().connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")

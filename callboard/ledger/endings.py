@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from callboard.ledger import totals
 from callboard.ledger.facts import dumps
 from callboard.ledger.rows import INTO, TOLD, VALUES, event, told
-from callboard.outcome import Cancelled, Completed, Failed, Interrupted, Retry
+from callboard.outcome import Cancelled, Completed, Failed, Interrupted, PutOff, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +38,7 @@ from json_to_recordset(%(rows)s::json) as g (
 """  # noqa: S608 - constants only
 
 _FINAL = (Completed, Cancelled)
+_GIVEN_BACK = (Interrupted, PutOff)
 _LIGHT = f"with ended as ({_INSERT}) {totals.ADD_MANY}"
 _BEGUN = f"{_INSERT} order by id on conflict (id, created_at) do nothing returning id"
 
@@ -66,7 +67,10 @@ set state = g.state, reason = g.reason, retry_at = now() + make_interval(secs =>
     error = case when g.given_back then r.error else g.error end,
     trace_id = case when g.given_back then r.trace_id else g.trace_id end,
     log = case when g.given_back then r.log else g.log end,
-    history = case when g.event is null then r.history else coalesce(r.history, '[]') || g.event end
+    history = case when g.event is null then r.history
+                   when g.event ->> 'event' = 'postponed' and r.history -> -1 ->> 'event' = 'postponed'
+                       then (r.history - (-1)) || g.event  -- one entry, however often: it says how often
+                   else coalesce(r.history, '[]') || g.event end
 from g, held
 where held.id = r.id and held.created_at = r.created_at and g.id = r.id and g.created_at = r.created_at
   and r.state = 'running' and r.token = g.token
@@ -155,7 +159,7 @@ def end(cursor: Cursor, endings: Iterable[Ending], now: float) -> set[Attempt]:
 def _end_row(ending: Ending, now: float) -> dict[str, Any]:
     report = ending.report
     row: dict[str, Any] = _attempt(ending) | {"ago": now - ending.ended, "progress": report.progress}
-    if not isinstance(ending.outcome, Interrupted):
+    if not isinstance(ending.outcome, _GIVEN_BACK):
         row |= {"counts": report.counts or None, "notes": report.notes or None, "log": report.log}
         row["trace_id"] = None if ending.trace is None else ending.trace[0]
     return row | _change(ending)
@@ -174,6 +178,10 @@ def _change(ending: Ending) -> dict[str, Any]:
         case Interrupted():
             told = event("interrupted", "the worker stopped")
             return {"state": "pending", "reason": "interrupted", "given_back": True, "event": told}
+        case PutOff(delay, why, times):
+            told = event("postponed", f"for {delay:g} s: {why}" + (f" ({times} times)" if times > 1 else ""))
+            change = {"state": "pending", "reason": f"postponed: {why}", "delay": delay, "event": told}
+            return change | {"given_back": True}
         case Retry(failure, delay):
             change = {"state": "pending", "reason": "retry", "delay": delay, "delivery": ending.delivery}
         case Failed(failure, reason):

@@ -23,7 +23,7 @@ from callboard.ledger.facts import Report
 from callboard.ledger.failures import Failing
 from callboard.ledger.outgoing import Outgoing, leave
 from callboard.ledger.wire import ERRORS, is_away, told_by
-from callboard.outcome import Failed, Interrupted, Retry
+from callboard.outcome import ONGOING, Failed, PutOff, Retry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,7 +115,7 @@ class Finisher:
         return ours
 
     def _follow_up(self, cursor: Cursor, endings: Sequence[Ending]) -> None:
-        over = [one for one in endings if not isinstance(one.outcome, Retry | Interrupted)]
+        over = [one for one in endings if not isinstance(one.outcome, ONGOING)]
         scheduled = [
             (one.facts.job, totals.NAMES[type(one.outcome)], one.seconds, float(sum(one.report.counts.values())))
             for one in over
@@ -134,11 +134,13 @@ class Finisher:
         self._outgoing.endings(cursor, over)
 
     def _settle_claims(self, cursor: Cursor, endings: Sequence[Ending]) -> None:
-        """A run that waits for its retry keeps its claim, one that is over gives it back."""
+        """A run that waits for its next try keeps its claim, one that is over gives it back."""
         single = [ending for ending in endings if ending.facts.single]
         pending = self._settings.pending_lease_seconds
-        waiting = [(one.facts, one.outcome.delay + pending) for one in single if isinstance(one.outcome, Retry)]
-        over = [one.facts for one in single if not isinstance(one.outcome, Retry | Interrupted)]
+        waiting = [
+            (one.facts, one.outcome.delay + pending) for one in single if isinstance(one.outcome, Retry | PutOff)
+        ]
+        over = [one.facts for one in single if not isinstance(one.outcome, ONGOING)]
         if over or waiting:
             claims.settle(cursor, over=over, waiting=waiting)
 

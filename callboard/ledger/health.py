@@ -1,4 +1,4 @@
-"""What the exporter reads of the ledger: six small queries in one transaction of bounded time.
+"""What the exporter reads of the ledger: a few small queries in one transaction of bounded time.
 
 None of them counts runs. Dead letters and what is open stand in partial indexes, workers are few, and how many rows a
 table has is what Postgres' statistics estimate.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from callboard.ledger import canaries
+from callboard.ledger import breakers, canaries
 from callboard.ledger.database import get_engine
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Health:
         alive: Worker processes with a lease.
         stale: Those whose lease is over, and who were not declared dead yet.
         canaries: When each queue's canary last came back.
+        breakers: Circuit breakers by kind and state, see `breakers.by_kind`.
         table_rows: Estimates by table, partitions summed.
     """
 
@@ -83,6 +84,7 @@ class Health:
     alive: int
     stale: int
     canaries: Mapping[str, datetime]
+    breakers: Sequence[RowMapping]
     table_rows: Mapping[str, float]
 
 
@@ -117,6 +119,7 @@ def _read(connection: Connection) -> Health:
         alive=alive,
         stale=stale,
         canaries=canaries.latest(connection),
+        breakers=breakers.by_kind(connection),
         table_rows={row.name: row.rows for row in connection.execute(_TABLES)},
     )
 

@@ -36,10 +36,14 @@ KEY_FILE = "secret.key"
 
 def seal(payload: bytes) -> bytes:
     """A message as the ledger keeps it; as it is when there is no key, or when it is sealed already."""
-    ring = _ring_of(get_settings())
-    if not ring or not payload or payload.startswith(_MARK):
+    if not payload or is_sealed(payload) or not is_sealing(get_settings()):
         return payload
-    name, cipher = next(iter(ring.items()))
+    return close(payload)
+
+
+def close(payload: bytes) -> bytes:
+    """The bytes sealed by the first key, which must be there."""
+    name, cipher = next(iter(_ring_of(get_settings()).items()))
     nonce = os.urandom(_NONCE)
     return _MARK + name + nonce + cipher.encrypt(nonce, payload, None)
 
@@ -50,7 +54,7 @@ def unseal(kept: bytes) -> bytes:
     Raises:
         SealedMessage: None of the keys here opens it.
     """
-    if not kept.startswith(_MARK) or len(kept) < _HEAD:
+    if not is_sealed(kept):
         return kept
     name, nonce, text = kept[len(_MARK) :][:_ID], kept[_HEAD - _NONCE : _HEAD], kept[_HEAD:]
     cipher = _ring_of(get_settings()).get(name)
@@ -65,6 +69,11 @@ def unseal(kept: bytes) -> bytes:
         return cipher.decrypt(nonce, text, None)
     except InvalidTag:
         raise SealedMessage(f"The message sealed with the key {name.hex()} was changed since; it is lost.") from None
+
+
+def is_sealed(kept: bytes) -> bool:
+    """Whether it looks like what `close` makes."""
+    return kept.startswith(_MARK) and len(kept) >= _HEAD
 
 
 def is_sealing(settings: Settings) -> bool:

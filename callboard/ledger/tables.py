@@ -29,6 +29,7 @@ OUTCOMES = ("fired", "coalesced", "skipped")
 ISSUE_STATUSES = ("open", "pending", "resolved")
 SEVERITIES = ("info", "warning", "error", "critical")
 LETTER_STATES = ("open", "replayed", "discarded")
+BREAKER_STATES = ("closed", "open", "half_open")
 
 
 runs = Table(
@@ -149,6 +150,25 @@ canaries = Table(
     time("sent_at"),
     Column("delivery", Text, comment="the broker's id of the message sent last"),
     time("last_success_at"),
+)
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("key", Text, primary_key=True, comment="kind:target"),
+    Column("state", Text, nullable=False, server_default="closed"),
+    Column("failures", Integer, nullable=False, server_default="0", comment="in a row"),
+    Column("threshold", Integer, nullable=False, comment="failures in a row that open it, as its caller last said"),
+    Column("cooldown", Float, nullable=False, comment="seconds that it stays open before a probe"),
+    Column("opened_at", DateTime(timezone=True), comment="when the cooldown began"),
+    Column("unwell_since", DateTime(timezone=True), comment="when it opened first since it was closed last"),
+    Column("probe_owner", UUID),
+    time("probe_until"),
+    time("last_failure_at"),
+    Column("last_error", Text),
+    time("changed_at", required=True),
+    one_of("state", BREAKER_STATES, "breakers_state"),
+    Index("breakers_unwell", "key", postgresql_where=text("state <> 'closed' or failures > 0")),
 )
 
 occurrences = Table(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from callboard.ledger.facts import dumps
-from callboard.outcome import Cancelled, Completed, Failed, Interrupted, Retry
+from callboard.outcome import Cancelled, Completed, Failed, Interrupted, PutOff, Retry
 from observability.snapshot import RUN_BUCKETS
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ NAMES: dict[type[Outcome], str] = {
     Failed: "failed",
     Cancelled: "cancelled",
     Interrupted: "shutdown",
+    PutOff: "postponed",
 }
 
 ADD_MANY = """

@@ -13,6 +13,8 @@ from dramatiq.middleware import Callbacks as StockCallbacks
 from dramatiq.middleware import Pipelines as StockPipelines
 
 from callboard.dispatch import send_surely
+from callboard.middleware._execution import execution_of
+from callboard.outcome import PutOff
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -31,6 +33,9 @@ class Callbacks(StockCallbacks):
         exception: BaseException | None = None,
     ) -> None:
         """Send the message to the actor that wants to hear of it."""
+        execution = execution_of(message)
+        if execution is not None and isinstance(execution.outcome, PutOff):
+            return
         name = "on_success" if exception is None else "on_failure"
         target = message.options.get(name) or broker.get_actor(message.actor_name).options.get(name)
         if target:

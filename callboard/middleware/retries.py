@@ -1,4 +1,8 @@
-"""Retries: whether a failed attempt is tried again, and when."""
+"""Retries: whether a failed attempt is tried again, and when.
+
+A job that postpones its run again and again fails after `MOST_POSTPONED` times, or when its message's `max_age` is
+over.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,13 @@ from dramatiq.errors import Retry as RetryError
 from dramatiq.middleware import Shutdown
 
 from callboard.dispatch import send_surely
-from callboard.errors import PermanentError
+from callboard.envelope import KEY
+from callboard.errors import PermanentError, Postponed
 from callboard.failures import Kind
 from callboard.middleware._execution import execution_of
-from callboard.outcome import Failed, Interrupted, Retry
+from callboard.outcome import Cancelled, Failed, Interrupted, PutOff, Retry
 from callboard.retry import Backoff, retry_after
+from observability.redaction import redact_text
 
 if TYPE_CHECKING:
     from dramatiq import Broker
@@ -22,6 +28,11 @@ if TYPE_CHECKING:
 
     from callboard.middleware._execution import Execution
     from callboard.spec import Policy
+
+
+_LONGEST_WHY = 300
+#: A message that was put off so often is given up on: a job that never can is a mistake.
+MOST_POSTPONED = 1000
 
 
 class Retries(Middleware):
@@ -51,6 +62,8 @@ class Retries(Middleware):
         if isinstance(exception, Shutdown):
             execution.outcome = Interrupted()
             return
+        if isinstance(exception, Postponed) and _put_off(message, execution, exception):
+            return
         reason = _hopeless(broker, message, execution, exception)
         delay = None if reason else _delay(message, execution, exception)
         if delay is None:
@@ -62,14 +75,27 @@ class Retries(Middleware):
             message.options["retries"] = message.options.get("retries", 0) + 1
 
 
+def _put_off(message: MessageProxy, execution: Execution, exception: Postponed) -> bool:
+    """Give the run back for a while, unless that was done too often; how often travels with the message."""
+    if execution.run.cancel_requested:
+        execution.outcome = Cancelled("cancelled while it was postponed")
+        return True
+    envelope = message.options[KEY]
+    if envelope.get("postponed", 0) >= MOST_POSTPONED:
+        return False
+    envelope["postponed"] = envelope.get("postponed", 0) + 1
+    execution.outcome = PutOff(exception.seconds, redact_text(exception.why)[:_LONGEST_WHY], envelope["postponed"])
+    return True
+
+
 def _hopeless(broker: Broker, message: MessageProxy, execution: Execution, exception: BaseException) -> str | None:
     options = broker.get_actor(message.actor_name).options
     throws = options.get("throws")
     retry_when = options.get("retry_when")
     if throws and isinstance(exception, throws):
         return "expected error"
-    if isinstance(exception, PermanentError):
-        return "permanent error"
+    if isinstance(exception, PermanentError | Postponed):
+        return "permanent error" if isinstance(exception, PermanentError) else f"postponed {MOST_POSTPONED} times"
     if execution.failure is not None and execution.failure.kind == Kind.AUTHENTICATION:
         return "authentication"
     if execution.run.cancel_requested:

@@ -43,6 +43,7 @@ from callboard.outcome import (
     GiveBack,
     Interrupted,
     Outcome,
+    PutOff,
     Resend,
     Retry,
     Settlement,
@@ -329,12 +330,13 @@ def conclude(message: MessageProxy, *, kept: bool | None) -> Settlement | None:
     if isinstance(ending.outcome, Retry) and kept:
         delay_again(message.options, ending.outcome.delay)
         return Resend(ending.outcome.delay)
-    if kept and not isinstance(ending.outcome, Interrupted):
+    pause = ending.outcome.delay if kept and isinstance(ending.outcome, PutOff) else 0.0
+    if kept and not isinstance(ending.outcome, Interrupted | PutOff):
         return Acknowledge()
     # Given back; or the run was taken from us, and nobody may have its message: whoever gets it asks the ledger first.
     message.options[KEY]["begun"] = True
-    delay_again(message.options, 0)
-    return Resend(0)
+    delay_again(message.options, pause)
+    return Resend(pause)
 
 
 def _skipped(execution: Execution, *, failed: bool) -> Outcome:

@@ -16,7 +16,7 @@ from callboard.broker.transport import Transport
 from callboard.broker.url import broker_url
 from callboard.ledger.facts import Refused
 from callboard.middleware._execution import execution_of
-from callboard.outcome import Cancelled, Completed, Failed, Interrupted, Retry
+from callboard.outcome import ONGOING, Cancelled, Completed, Failed, Interrupted, PutOff, Retry
 from callboard.settings import get_settings
 from observability import tracing
 
@@ -45,9 +45,9 @@ _OUTCOMES: Mapping[type[Outcome], str] = {
     Failed: "failed",
     Cancelled: "cancelled",
     Interrupted: "shutdown",
+    PutOff: "postponed",
 }
 _REFUSED = {"overlap": "skipped", "ended": "skipped", "poison": "failed"}
-_AGAIN = (Retry, Interrupted)
 
 
 class Tracing(Middleware):
@@ -142,7 +142,7 @@ class Tracing(Middleware):
         if execution is None or attempt is None:
             return
         outcome = execution.outcome or Completed()
-        if isinstance(outcome, _AGAIN):
+        if isinstance(outcome, ONGOING):
             _keep(message, previous=attempt.traceparent)
         attempt.end(_OUTCOMES[type(outcome)], _error(outcome))
 

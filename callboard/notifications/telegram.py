@@ -11,12 +11,12 @@ import orjson
 
 from callboard.errors import AuthenticationError, PermanentError, TransientError
 from callboard.notifications import render
-from callboard.notifications._http import post
+from callboard.outside import post_pinned
 
 if TYPE_CHECKING:
     from callboard.channel_urls import Channel
-    from callboard.notifications._http import Answer
     from callboard.notifications.notice import Notice
+    from callboard.outside import HttpAnswer
     from callboard.settings import Settings
 
 LONGEST_TEXT = 4096
@@ -42,10 +42,10 @@ def send(settings: Settings, channel: Channel, notice: Notice) -> None:
     url = f"{settings.notify_telegram_url.rstrip('/')}/bot{token}/sendMessage"
     headers = {"Content-Type": "application/json", "User-Agent": "Callboard"}
     # The address is the operator's own word, so that it may be a server of theirs.
-    _judge(channel.name, post(url, orjson.dumps(document), headers, allow_private=True))
+    _judge(channel.name, post_pinned(url, orjson.dumps(document), headers, allow_private=True))
 
 
-def _judge(name: str, answer: Answer) -> None:
+def _judge(name: str, answer: HttpAnswer) -> None:
     told = _document(answer.body)
     if answer.status == 200 and told.get("ok") is True:  # noqa: PLR2004 - OK, by HTTP
         return

@@ -9,12 +9,12 @@ import orjson
 
 from callboard.errors import AuthenticationError, PermanentError, TransientError
 from callboard.notifications import render
-from callboard.notifications._http import post
+from callboard.outside import NotPublic, post_pinned
 
 if TYPE_CHECKING:
     from callboard.channel_urls import Channel
-    from callboard.notifications._http import Answer
     from callboard.notifications.notice import Notice
+    from callboard.outside import HttpAnswer
     from callboard.settings import Settings
 
 _GONE = 410
@@ -49,10 +49,14 @@ def send(settings: Settings, channel: Channel, notice: Notice) -> None:
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": Webhook(secret).sign(name, at, body.decode()),
     }
-    _judge(channel.name, post(url, body, headers, allow_private=settings.notify_allow_private))
+    try:
+        answer = post_pinned(url, body, headers, allow_private=settings.notify_allow_private)
+    except NotPublic as error:
+        raise PermanentError(f"{error} CALLBOARD_NOTIFY_ALLOW_PRIVATE=true lets webhooks call such ones.") from None
+    _judge(channel.name, answer)
 
 
-def _judge(name: str, answer: Answer) -> None:
+def _judge(name: str, answer: HttpAnswer) -> None:
     status = answer.status
     if 200 <= status < 300:  # noqa: PLR2004 - success, by HTTP
         return

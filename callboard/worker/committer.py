@@ -18,7 +18,7 @@ from dramatiq.errors import ConnectionClosed
 
 from callboard.ledger.database import AWAY
 from callboard.middleware import conclude
-from callboard.outcome import Acknowledge, Interrupted, Retry
+from callboard.outcome import ONGOING, Acknowledge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -177,4 +177,4 @@ class Committer:
 
 def _goes_on(ending: Ending) -> bool:
     """Whether the run may start again, and its row forget this attempt."""
-    return isinstance(ending.outcome, Retry | Interrupted)
+    return isinstance(ending.outcome, ONGOING)

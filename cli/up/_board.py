@@ -20,7 +20,7 @@ from cli._service import command
 from cli._times import span
 from cli.up._console import Console
 from cli.up._ports import free_port
-from cli.up._sandbox import OLLAMA, Sandbox
+from cli.up._sandbox import Sandbox
 from cli.up._servers import Servers
 from observability import logs
 
@@ -95,8 +95,8 @@ class Board:
         self.metrics_url = f"http://{host}:{port}/metrics"
         grace = min(self.settings.shutdown_grace_seconds, _GRACE_SECONDS)
         common = {"CALLBOARD_HOME": str(self.settings.home), "CALLBOARD_SHUTDOWN_GRACE_SECONDS": str(grace)}
-        if self.sandbox.ollama_port is not None:
-            self._run(OLLAMA, self.sandbox.ollama_command(), {})
+        for each in self.sandbox.stand_ins:
+            self._run(each.name, each.command, {})
         scheduler_port = self._port(self.settings.metrics_host, "scheduler_metrics_port")
         self._run("scheduler", command("scheduler"), common | {"CALLBOARD_SCHEDULER_METRICS_PORT": str(scheduler_port)})
         self._start_workers(common)

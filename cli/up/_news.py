@@ -16,7 +16,6 @@ from callboard.job import all_jobs
 from callboard.ledger import dead_letters, pages, schedules, workers
 from callboard.ledger.database import transaction
 from cli import _times
-from cli.up._sandbox import OLLAMA
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -139,8 +138,9 @@ class Reporter:
             return self._serving(self._board.metrics_url.removesuffix("/metrics")), self._board.metrics_url
         if name == "console":
             return self._serving(self._board.console.url), self._board.console.url
-        if name == OLLAMA:
-            return "stand-in", f"127.0.0.1:{self._board.sandbox.ollama_port}"
+        for each in self._board.sandbox.stand_ins:
+            if each.name == name:
+                return "stand-in", each.address
         row = ledger.workers.get(pid)
         if row is None:
             return "starting", ""

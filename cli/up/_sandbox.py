@@ -1,86 +1,37 @@
-"""Sample sessions and a stand-in for Ollama, for a machine that has no session files of its own."""
+"""What stands in for the outside world where there is none: sample data, and stand-ins for outside systems."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import httpx
-
-from actors.sessions.settings import SessionsSettings
 from cli._samples import remember
-from cli.up._ports import free_port
-from sandbox.session_files import Plan, environment, folders, write_sessions
+from cli.up._sample_company import SampleCompany
+from cli.up._sample_sessions import SampleSessions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from callboard.settings import Settings
-
-OLLAMA = "ollama"
-_CATALOGUE = "actors.sessions"
-_SESSIONS, _MESSAGES, _DAYS = 40, 1000, 40.0
+    from cli.up._stand_ins import StandInProcess
 
 
 class Sandbox:
-    """Decides whether samples are needed, makes them, and says so; `environment` is what the children must be told."""
+    """Decides which samples are needed, makes them, and says so; `environment` is what the children must be told."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self.folder = settings.home / "sandbox" / "sessions"
-        self.environment: dict[str, str] = {}
-        self.ollama_port: int | None = None
+        self.folder = settings.home / "sandbox"
+        self._samples = (SampleSessions(settings), SampleCompany(settings))
 
     def prepare(self, *, always: bool = False) -> list[str]:
         """Make what is needed, or all of it; returns what people should know."""
-        if not always and (_CATALOGUE not in self._settings.actors or _has_sessions(self.folder)):
-            remember(self.folder.parent, {})
-            return []
-        write_samples(self.folder)
-        self.environment = environment(self.folder)
-        note = "no session files on this machine: sample sessions are used"
-        if always or not _answers(SessionsSettings().ollama_url):
-            self.ollama_port = free_port(0)
-            self.environment["CALLBOARD_SESSIONS_OLLAMA_URL"] = f"http://127.0.0.1:{self.ollama_port}"
-            note += ", and a stand-in for Ollama"
-        remember(self.folder.parent, self.environment)
-        return [f"{note}; see {self.folder.parent}"]
+        notes = [note for each in self._samples for note in each.prepare(always=always)]
+        remember(self.folder, self.environment)
+        return notes
 
-    def ollama_command(self) -> list[str]:
-        """The command line of the stand-in, with the model that the catalogue asks for."""
-        settings = SessionsSettings()
-        return [
-            *(sys.executable, "-m", "sandbox.ollama", "--port", str(self.ollama_port)),
-            *("--model", settings.ollama_model, "--dimensions", str(settings.embedding_dimensions)),
-        ]
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead to the samples."""
+        return {name: value for each in self._samples for name, value in each.environment.items()}
 
-
-def write_samples(folder: Path) -> None:
-    """Fill `folder` with sample sessions of the last weeks, in one step; one that is filled stays as it is."""
-    if folder.exists():
-        return
-    draft = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)  # what an earlier, killed attempt left
-    draft.mkdir(parents=True)
-    write_sessions(draft, Plan(_SESSIONS, _MESSAGES, newest=datetime.now(UTC), days=_DAYS))
-    draft.rename(folder)
-
-
-def _has_sessions(samples: Path) -> bool:
-    """Whether the catalogue finds something of its own: a folder that is set on purpose, or one with a file in it."""
-    ours = environment(samples)
-    if any(os.environ.get(name) not in (None, path) for name, path in ours.items()):
-        return True
-    settings = SessionsSettings()
-    places = [getattr(settings, f"{tool}_dir") for tool in folders(samples)]
-    return any(place.is_dir() and any(place.iterdir()) for place in places if samples not in place.parents)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/api/version", timeout=1.0).is_success
-    except httpx.HTTPError:
-        return False
+    @property
+    def stand_ins(self) -> list[StandInProcess]:
+        """What is to be started."""
+        return [one for each in self._samples for one in each.stand_ins]

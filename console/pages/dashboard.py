@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from callboard.accounts.permissions import Permission, may
+from callboard.ledger import breakers
 from callboard.views import overview
 from console.deps import Ledger, SignedIn  # noqa: TC001 - FastAPI reads annotations at run time
 from console.pages import _queries
@@ -49,6 +50,7 @@ def dashboard(
         windows=list(WINDOWS),
         window=chosen,
         issues=_queries.open_issues(ledger, now),
+        breakers=[one for one in breakers.listing(ledger, unwell=True, limit=50) if one["state"] != "closed"],
         running=_queries.running(ledger),
         waits=_queries.oldest_waits(ledger, now),
         list=look(ledger, "runs", RUNS, q=q, cursor=cursor, limit=25),

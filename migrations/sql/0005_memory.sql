@@ -87,7 +87,7 @@ CREATE TABLE memory.audit_logs (
     CONSTRAINT audit_logs_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES memory.tenants (id)
 );
 CREATE INDEX audit_logs_created_idx ON memory.audit_logs USING brin (created_at);
-CREATE INDEX audit_logs_tenant_idx ON memory.audit_logs (tenant_id, id);
+CREATE INDEX audit_logs_tenant_idx ON memory.audit_logs (tenant_id, transaction_id, id);
 CREATE TABLE memory.siem_destinations (
     id UUID NOT NULL,
     tenant_id UUID NOT NULL,
@@ -97,6 +97,7 @@ CREATE TABLE memory.siem_destinations (
     options JSONB DEFAULT '{}'::jsonb NOT NULL,
     categories TEXT[] DEFAULT '{auth,security,data,org,api}' NOT NULL,
     active BOOLEAN DEFAULT true NOT NULL,
+    cursor_transaction BIGINT DEFAULT 0 NOT NULL,
     cursor_id BIGINT DEFAULT 0 NOT NULL,
     last_success_at TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -122,6 +123,18 @@ CREATE TABLE memory.tenant_settings (
     siem_enabled BOOLEAN DEFAULT true NOT NULL,
     summarised_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT tenant_settings_pkey PRIMARY KEY (tenant_id),
+    CONSTRAINT tenant_settings_summary_min_cluster_size_check CHECK (summary_min_cluster_size >= 2),
+    CONSTRAINT tenant_settings_cluster_interval_hours_check CHECK (cluster_interval_hours BETWEEN 0 AND 876000),
+    CONSTRAINT tenant_settings_gating_threshold_check CHECK (gating_threshold BETWEEN 0 AND 1),
+    CONSTRAINT tenant_settings_hot_to_warm_days_check CHECK (hot_to_warm_days BETWEEN 0 AND 36500),
+    CONSTRAINT tenant_settings_warm_to_cold_days_check CHECK (warm_to_cold_days BETWEEN 0 AND 36500),
+    CONSTRAINT tenant_settings_archive_after_days_check CHECK (archive_after_days BETWEEN 0 AND 36500),
+    CONSTRAINT tenant_settings_archive_window_days_check CHECK (archive_window_days BETWEEN 0 AND 36500),
+    CONSTRAINT tenant_settings_grace_days_check CHECK (grace_days BETWEEN 0 AND 36500),
+    CONSTRAINT tenant_settings_decay_window_days_check CHECK (decay_window_days BETWEEN 0 AND 36500),
+    CONSTRAINT tenant_settings_decay_half_life_days_check CHECK (decay_half_life_days BETWEEN 0 AND 36500),
+    CONSTRAINT tenant_settings_decay_half_life_check CHECK (decay_half_life_days > 0),
+    CONSTRAINT tenant_settings_hot_quota_check CHECK (hot_quota >= 0),
     CONSTRAINT tenant_settings_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES memory.tenants (id) ON DELETE CASCADE
 );
 CREATE TABLE memory.tenant_tokens (
@@ -145,6 +158,7 @@ CREATE TABLE memory.users (
     CONSTRAINT users_plan_check CHECK (plan IN ('free', 'pro', 'enterprise')),
     CONSTRAINT users_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES memory.tenants (id)
 );
+CREATE INDEX users_tenant_idx ON memory.users (tenant_id, id);
 CREATE TABLE memory.webhooks (
     id UUID NOT NULL,
     tenant_id UUID NOT NULL,
@@ -184,6 +198,7 @@ CREATE TABLE memory.connections (
     options JSONB DEFAULT '{}'::jsonb NOT NULL,
     cursor TEXT,
     next_scheduled_sync TIMESTAMP WITH TIME ZONE,
+    sync_at TIME WITHOUT TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT connections_pkey PRIMARY KEY (id),
     CONSTRAINT connections_environment_check CHECK (environment IN ('development', 'staging', 'production')),
@@ -246,6 +261,7 @@ CREATE TABLE memory.memories (
     expires_at TIMESTAMP WITH TIME ZONE,
     deleted_at TIMESTAMP WITH TIME ZONE,
     deletion_method TEXT,
+    retention_changed_at TIMESTAMP WITH TIME ZONE,
     legal_hold BOOLEAN DEFAULT false NOT NULL,
     pinned BOOLEAN DEFAULT false NOT NULL,
     superseded_by BIGINT,
@@ -263,7 +279,8 @@ CREATE TABLE memory.memories (
     CONSTRAINT memories_user_id_fkey FOREIGN KEY(user_id) REFERENCES memory.users (id)
 )
  WITH (fillfactor = 80);
-CREATE INDEX memories_cluster_idx ON memory.memories (user_id, extracted_key, extracted_type, environment) WHERE retention_status = 'active';
+CREATE INDEX memories_cluster_idx ON memory.memories (user_id, extracted_key, extracted_type, environment) WHERE retention_status IN ('active', 'archived');
+CREATE INDEX memories_due_idx ON memory.memories ((CASE retention_status WHEN 'active' THEN LEAST(archive_at, retention_expires_at, expires_at) WHEN 'archived' THEN LEAST(retention_expires_at, expires_at) ELSE COALESCE(hard_delete_at, deleted_at, created_at) END), id);
 CREATE UNIQUE INDEX memories_summary_key ON memory.memories (user_id, coalesce(project_id, '00000000-0000-0000-0000-000000000000'::uuid), environment, extracted_type, extracted_key) WHERE is_summary AND retention_status = 'active';
 CREATE TABLE memory.sessions (
     id UUID NOT NULL,
@@ -282,6 +299,7 @@ CREATE TABLE memory.sessions (
     CONSTRAINT sessions_user_id_fkey FOREIGN KEY(user_id) REFERENCES memory.users (id),
     CONSTRAINT sessions_refresh_token_hash_key UNIQUE (refresh_token_hash)
 );
+CREATE INDEX sessions_expires_at_idx ON memory.sessions (expires_at);
 CREATE TABLE memory.siem_attempts (
     id BIGINT GENERATED BY DEFAULT AS IDENTITY,
     destination_id UUID NOT NULL,
@@ -321,8 +339,10 @@ CREATE TABLE memory.webhook_deliveries (
     status TEXT DEFAULT 'pending' NOT NULL,
     retry_count INTEGER DEFAULT 0 NOT NULL,
     replay_of BIGINT,
+    run_id UUID,
     last_attempt_at TIMESTAMP WITH TIME ZONE,
     scheduled_retry_at TIMESTAMP WITH TIME ZONE,
+    looked_after_until TIMESTAMP WITH TIME ZONE,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     ended_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (id),
@@ -330,6 +350,7 @@ CREATE TABLE memory.webhook_deliveries (
     CONSTRAINT webhook_deliveries_webhook_id_fkey FOREIGN KEY(webhook_id) REFERENCES memory.webhooks (id) ON DELETE CASCADE
 );
 CREATE UNIQUE INDEX webhook_deliveries_event_key ON memory.webhook_deliveries (webhook_id, event_id) WHERE replay_of IS NULL;
+CREATE UNIQUE INDEX webhook_deliveries_replay_key ON memory.webhook_deliveries (replay_of) WHERE replay_of IS NOT NULL;
 CREATE INDEX webhook_deliveries_open_idx ON memory.webhook_deliveries (id) WHERE status IN ('pending', 'retry');
 CREATE TABLE memory.embeddings (
     memory_id BIGINT NOT NULL,
@@ -425,6 +446,7 @@ CREATE TABLE memory.memory_candidates (
     CONSTRAINT memory_candidates_source_object_id_fkey FOREIGN KEY(source_object_id) REFERENCES memory.external_objects (id) ON DELETE SET NULL
 );
 CREATE UNIQUE INDEX memory_candidates_input_key ON memory.memory_candidates (user_id, coalesce(project_id, '00000000-0000-0000-0000-000000000000'::uuid), environment, source_input_hash);
+CREATE INDEX memory_candidates_memory_id_idx ON memory.memory_candidates (memory_id) WHERE memory_id IS NOT NULL;
 CREATE INDEX memory_candidates_pending_idx ON memory.memory_candidates (id) WHERE decision = 'pending';
 COMMENT ON COLUMN memory.memory_events.source IS 'the job or the API';
 COMMENT ON COLUMN memory.tenants.timezone IS 'name of the IANA database';
@@ -434,16 +456,20 @@ COMMENT ON COLUMN memory.tenant_settings.token_budget IS 'language model tokens 
 COMMENT ON COLUMN memory.tenant_settings.summarised_at IS 'when its clusters were last looked at';
 COMMENT ON COLUMN memory.webhooks.event_types IS 'e.g. memory.created; * is any';
 COMMENT ON COLUMN memory.webhooks.retry_base_seconds IS 'null, here and below: as the catalogue''s settings say';
+COMMENT ON COLUMN memory.connections.sync_at IS 'the tenant''s time of day of DAILY and WEEKLY syncs; null: as the next one is';
 COMMENT ON COLUMN memory.connections.options IS 'e.g. a repository, a folder';
 COMMENT ON COLUMN memory.memories.importance_score IS '0 to 100';
 COMMENT ON COLUMN memory.memories.gated IS 'below the threshold: no vector';
 COMMENT ON COLUMN memory.memories.last_accessed_at IS 'null: never recalled; then created_at counts';
 COMMENT ON COLUMN memory.memories.expires_at IS 'a hard end, set at creation';
+COMMENT ON COLUMN memory.memories.retention_changed_at IS 'when the retention job last moved it on';
 COMMENT ON COLUMN memory.memories.parent_ids IS 'of a summary: the memories that it sums up';
-COMMENT ON COLUMN memory.memories.cluster_hash IS 'of a summary: SHA-256 over its members'' ids and times of change';
+COMMENT ON COLUMN memory.memories.cluster_hash IS 'of a summary: what its members were like; see summaries/clusters.py';
 COMMENT ON COLUMN memory.siem_dead_letters.resolution IS 'replayed or skipped';
 COMMENT ON COLUMN memory.webhook_deliveries.event_id IS 'msg_…, the header webhook-id';
 COMMENT ON COLUMN memory.webhook_deliveries.payload_json IS 'as it is signed and sent';
 COMMENT ON COLUMN memory.webhook_deliveries.replay_of IS 'the dead letter that it replays';
+COMMENT ON COLUMN memory.webhook_deliveries.run_id IS 'the run that ended it';
+COMMENT ON COLUMN memory.webhook_deliveries.looked_after_until IS 'until when a run is on its way; then the poller sends another';
 COMMENT ON COLUMN memory.embeddings.content_hash IS 'of the text that was embedded';
 COMMENT ON COLUMN memory.memory_candidates.source_input_hash IS 'SHA-256 of the sanitised input';

@@ -139,7 +139,9 @@ def _retries() -> Panel:
 
 
 def _finished() -> Panel:
-    colours = {name: colour for name, colour in palette.OUTCOMES.items() if name not in ("retry", "shutdown")}
+    colours = {
+        name: colour for name, colour in palette.OUTCOMES.items() if name not in ("retry", "shutdown", "postponed")
+    }
     panel = time_series(
         "Runs by result",
         "Runs that ended for good, once each, however many attempts they took.",

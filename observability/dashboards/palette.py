@@ -8,6 +8,7 @@ OUTCOMES = {
     "skipped": "#8e8e99",
     "cancelled": "blue",
     "shutdown": "#c8c8d0",
+    "postponed": "yellow",
 }
 STATES = {"ready": "blue", "claimed": "green", "delayed": "#8e8e99", "orphaned": "orange", "dead": "red"}
 EVENTS = {"good": "green", "bad": "red"}

@@ -38,6 +38,7 @@ def page(config: ObservabilityConfig) -> Page:
                 (_memory(redis), _evicted(redis), _commands(redis), _latency(redis), _clients(redis), _skew(config)),
             ),
             Row("Postgres", (_connections(postgres), _transactions(postgres), _rows(), _outbox(config))),
+            Row("Outside", (_breakers(), _openings(), _left_alone(config))),
             Row("The observer", (_sources(), _collect(config), _series(config), _dropped(), _notifications())),
         ),
     )
@@ -223,6 +224,39 @@ def _outbox(config: ObservabilityConfig) -> Panel:
         unit="s",
     )
     return dashed(panel, "^too old$")
+
+
+def _breakers() -> Panel:
+    return time_series(
+        "Circuit breakers that are not closed",
+        "By the kind of their target. What is half open waits for its probe's answer.",
+        "none. Each is a target that does not answer.",
+        series('sum by (kind, state) (callboard_breakers{state!="closed"}) > 0', "{{kind}} {{state}}"),
+        size=(8, 8),
+    )
+
+
+def _openings() -> Panel:
+    return time_series(
+        "Breakers opened",
+        "Per hour, by kind; a probe that fails opens one anew.",
+        "none, or a few while somebody outside deploys.",
+        series("sum by (kind) (increase(callboard_breaker_openings_total[1h])) > 0", "{{kind}}"),
+        size=(8, 8),
+    )
+
+
+def _left_alone(config: ObservabilityConfig) -> Panel:
+    panel = time_series(
+        "Left alone for",
+        "Time since the breaker opened that has been open for longest; dashed, where CallboardBreakerOpen begins.",
+        "0, or a minute.",
+        series("max by (kind) (callboard_breaker_open_seconds)", "{{kind}}"),
+        series(f"vector({config.breaker_open_seconds})", "too long"),
+        unit="s",
+        size=(8, 8),
+    )
+    return dashed(panel, "^too long$")
 
 
 def _sources() -> Panel:

@@ -105,6 +105,7 @@ class ObservabilityConfig:
     broker_errors_per_second: float = 0.1
     postgres_connections_ratio: float = 0.8
     clock_skew_seconds: float = 10.0
+    breaker_open_seconds: float = 1800.0
     cardinality_ratio: float = 0.8
     exporter_seconds: float = 5.0
 

@@ -23,6 +23,7 @@ def alerts(config: ObservabilityConfig) -> Iterator[Alert]:
     check = f"callboard observability check --prometheus {config.prometheus_url}"
     yield from _exporter(query)
     yield from _servers(query)
+    yield _breaker(query)
     yield from _cardinality(query, check)
     yield from _telemetry(query, check)
     yield Alert(
@@ -122,6 +123,20 @@ def _servers(query: Query) -> Iterator[Alert]:
         description="The clocks differ by {{ $value | humanizeDuration }}: ages, waits and due times are wrong by as "
         "much, and delayed messages start early or late.",
         command="callboard check",
+        dashboard=_DASHBOARD,
+    )
+
+
+def _breaker(query: Query) -> Alert:
+    return Alert(
+        name="CallboardBreakerOpen",
+        severity="warning",
+        wait="1m",
+        expr=f"max by (kind) ({query('breaker_open_seconds')}) > {query.config.breaker_open_seconds:g}",
+        summary="Something outside has not answered for long, and is left alone.",
+        description="A circuit breaker of kind {{ $labels.kind }} has not closed for {{ $value | humanizeDuration }}: "
+        "every probe failed, or nobody has tried. What is meant for it waits or has been given up on.",
+        command="callboard breakers",
         dashboard=_DASHBOARD,
     )
 

@@ -28,7 +28,7 @@ class Fleet:
     def __init__(self, database_url: str, broker_url: str, folder: Path, **settings: object) -> None:
         self.log = folder / "effects.log"
         self.output = folder / "output.log"
-        self._url = database_url
+        self._engine = create_engine(database_url, poolclass=NullPool)
         self._env = os.environ | {
             "PYTHONPATH": str(_ROOT),
             "CALLBOARD_DATABASE_URL": database_url,
@@ -86,6 +86,5 @@ class Fleet:
 
     def query(self, sql: str, **given: object) -> Sequence[Any]:
         """Rows of a query on the ledger."""
-        engine = create_engine(self._url, poolclass=NullPool)
-        with engine.begin() as connection:
+        with self._engine.begin() as connection:
             return connection.execute(text(sql), given).all()

@@ -13,7 +13,7 @@ from tests.chaos.stage import Stage
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.chaos
+pytestmark = pytest.mark.long
 
 SEED = 4711
 

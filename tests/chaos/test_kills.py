@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.chaos
+pytestmark = pytest.mark.long
 
 ALIVE = "select count(*) from board.workers where state = 'alive' and lease_until > now()"
 # Shorter than the settings that ship, so that the suite is: what is promised is the order of things.

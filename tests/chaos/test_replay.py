@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.chaos
+pytestmark = pytest.mark.long
 
 # Shorter than the settings that ship, so that the suite is: what is promised is the order of things.
 QUICK = {"heartbeat_seconds": 0.5, "lease_seconds": 2, "recovery_seconds": 1, "leader_poll_seconds": 0.5}

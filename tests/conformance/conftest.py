@@ -21,7 +21,16 @@ HONEST_FAILURES = (AssertionError, Lacking, DecodeError, pytest.fail.Exception)
 RIGS: dict[str, Callable[[Endpoints], Rig]] = {"redis": RedisRig, "stock": StockRig}
 
 
-@pytest.fixture(scope="session", params=["memory", "redis", "rabbitmq", "stock"])
+#: What the stock broker cannot do is the reason for ours, and no business of a quick run; RabbitMQ is started once.
+_TRANSPORTS = [
+    "memory",
+    "redis",
+    pytest.param("rabbitmq", marks=pytest.mark.xdist_group("rabbitmq")),
+    pytest.param("stock", marks=pytest.mark.long),
+]
+
+
+@pytest.fixture(scope="session", params=_TRANSPORTS)
 def make_rig(request: pytest.FixtureRequest) -> Callable[[], Rig]:
     """A new rig of one transport; its server is started once."""
     if request.param == "memory":

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from callboard.accounts import sign_in
-from callboard.ledger import _search
+from callboard.ledger import _search, breakers
+from callboard.ledger.database import transaction
 from callboard.operations import Who, accounts
 from console._words import browser, coded
 from console.app import make_app
@@ -229,3 +230,15 @@ def test_what_browsers_say_of_themselves_is_told_in_short() -> None:
 
 def test_text_between_backticks_is_code_and_all_is_escaped() -> None:
     assert coded("`callboard <job>` & more") == "<code>callboard &lt;job&gt;</code> &amp; more"
+
+
+def test_the_dashboard_names_the_targets_that_are_left_alone(admin: httpx.Client) -> None:
+    assert "Left alone" not in admin.get(RUNS).text
+    with transaction() as connection:
+        breakers.failed(connection, "siem:<one>", threshold=1, cooldown=60, error="answered 503")
+        breakers.failed(connection, "siem:two", threshold=5, cooldown=60, error="answered 500")
+    page = admin.get(RUNS).text
+    assert "Left alone" in page
+    for word in ("siem:&lt;one&gt;", "answered 503", "1 failures in a row"):
+        assert word in page
+    assert "siem:two" not in page

@@ -251,6 +251,9 @@ SHAPES: dict[str, Callable[[Mapping[str, str], Night], Value]] = {
     "broker_clock_skew_seconds": lambda _, night: 0.02 * wobble(night.at, 13),
     "slo_objective_ratio": lambda labels, _: SLOS[labels["slo"]][0],
     "outbox_oldest_age_seconds": lambda _, night: 1.5 * wobble(night.at, 17) if night.at < WORKER_DIES else 9.0,
+    "breakers": lambda labels, night: float((labels["state"] == "open") == _in(POSTGRES_AWAY, night.at)),
+    "breaker_open_seconds": lambda _, night: 40.0 if _in(POSTGRES_AWAY, night.at) else 0.0,
+    "breaker_openings_total": lambda _, night: max(0.0, night.at - WORKER_DIES) / 300,
     "run_table_rows": lambda labels, night: (
         {"runs": 4e6, "failures": 6e4}.get(labels["table"], 900.0) + (night.at - START) * 5
     ),

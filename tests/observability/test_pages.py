@@ -51,6 +51,7 @@ FAULTS = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_what_is_taken_away_pages_and_nothing_else_does(tmp_path: Path) -> None:
     with Site(tmp_path) as site:

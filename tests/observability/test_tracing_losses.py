@@ -107,6 +107,7 @@ def test_the_end_waits_no_longer_than_it_may_and_counts_what_is_left(gate: Gate)
     assert lost == {"shutdown": 7}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["gone", "broken", "slow"])
 def test_no_job_fails_or_waits(fault: str, postgres_url: str, broker_url: str, tmp_path: Path) -> None:
     with OtlpReceiver() as back_end:

@@ -15,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 LEAKS = """
 import subprocess, sys, threading, time
 import pytest
+from tests import conftest
+
+conftest.PATIENCE = 0.5
 
 @pytest.fixture(scope="module")
 def wide():
@@ -26,11 +29,11 @@ def test_tidy(wide):
     threading.Thread(target=int).start()
 
 def test_leaves_a_thread():
-    threading.Thread(target=time.sleep, args=(4,), name="left").start()
+    threading.Thread(target=time.sleep, args=(1.5,), name="left").start()
 
 def test_leaves_a_process():
     global process
-    process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(4)"])
+    process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(1.5)"])
 
 def test_waits_for_it():
     process.wait()

@@ -13,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Text,
+    Time,
     UniqueConstraint,
     Uuid,
     func,
@@ -55,6 +56,7 @@ connections = Table(
     Column("options", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="e.g. a repository, a folder"),
     Column("cursor", Text),
     time("next_scheduled_sync"),
+    Column("sync_at", Time, comment="the tenant's time of day of DAILY and WEEKLY syncs; null: as the next one is"),
     time("created_at", required=True),
     one_of("environment", ENVIRONMENTS),
     one_of("provider", PROVIDERS),
@@ -67,7 +69,8 @@ connections = Table(
     ),
 )
 
-#: `cursor` is where the next page is asked for: a job that died goes on there.
+#: `cursor` is where the next page is asked for: a job that died goes on there. What is counted as created or updated is
+#: what was proposed of new and of changed objects; the capture queue decides on it.
 sync_jobs = Table(
     "sync_jobs",
     metadata,
@@ -144,6 +147,7 @@ memory_candidates = Table(
     one_of("category", CATEGORIES),
     one_of("decision", DECISIONS),
     Index("memory_candidates_pending_idx", "id", postgresql_where=text("decision = 'pending'")),
+    Index("memory_candidates_memory_id_idx", "memory_id", postgresql_where=text("memory_id IS NOT NULL")),
 )
 Index(
     "memory_candidates_input_key",

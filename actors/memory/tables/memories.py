@@ -32,6 +32,13 @@ DELETION_METHODS = ("retention_policy", "user_request", "admin_action", "gdpr_re
 HEATS = ("skipped", "batched", "immediate")
 NO_PROJECT = "00000000-0000-0000-0000-000000000000"
 
+#: When a memory's next step of retention is due, in SQL; null: never. A deleted one without a time is looked at always.
+DUE = (
+    "CASE retention_status WHEN 'active' THEN LEAST(archive_at, retention_expires_at, expires_at) "
+    "WHEN 'archived' THEN LEAST(retention_expires_at, expires_at) "
+    "ELSE COALESCE(hard_delete_at, deleted_at, created_at) END"
+)
+
 
 def _score(name: str, default: str) -> Column[float]:
     return Column(name, REAL, nullable=False, server_default=text(default))
@@ -77,12 +84,13 @@ memories = Table(
     time("expires_at", comment="a hard end, set at creation"),
     time("deleted_at"),
     Column("deletion_method", Text),
+    time("retention_changed_at", comment="when the retention job last moved it on"),
     Column("legal_hold", Boolean, nullable=False, server_default=text("false")),
     Column("pinned", Boolean, nullable=False, server_default=text("false")),
     Column("superseded_by", BigInteger),
     Column("is_summary", Boolean, nullable=False, server_default=text("false")),
     Column("parent_ids", ARRAY(BigInteger), comment="of a summary: the memories that it sums up"),
-    Column("cluster_hash", Text, comment="of a summary: SHA-256 over its members' ids and times of change"),
+    Column("cluster_hash", Text, comment="of a summary: what its members were like; see summaries/clusters.py"),
     one_of("environment", ENVIRONMENTS),
     one_of("tier", TIERS),
     one_of("retention_status", RETENTION_STATUSES),
@@ -98,7 +106,7 @@ Index(
     memories.c.extracted_key,
     memories.c.extracted_type,
     memories.c.environment,
-    postgresql_where=text("retention_status = 'active'"),
+    postgresql_where=text("retention_status IN ('active', 'archived')"),
 )
 #: One summary a cluster.
 Index(
@@ -111,6 +119,9 @@ Index(
     unique=True,
     postgresql_where=text("is_summary AND retention_status = 'active'"),
 )
+
+#: What retention has to look at next; of columns that decay and tiers never write, so that these stay cheap.
+Index("memories_due_idx", text(f"({DUE})"), memories.c.id)
 
 #: Kept apart so that a memory's scores change without its vector being written again; halves suffice for cosine.
 embeddings = Table(

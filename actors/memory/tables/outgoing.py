@@ -25,8 +25,8 @@ AUDIT_CATEGORIES = ("auth", "security", "data", "org", "api")
 DESTINATION_KINDS = ("splunk", "datadog", "custom")
 DELIVERY_STATES = ("pending", "retry", "delivered", "dead_letter")
 
-#: `transaction_id` is the writing transaction's: ids are handed out before rows are committed, so a reader takes only
-#: rows of transactions that ended before every one that still runs.
+#: `transaction_id` is the writing transaction's: ids are handed out before rows are committed, so a reader goes by
+#: (transaction_id, id), and takes only rows of transactions that began before every one that still runs.
 audit_logs = Table(
     "audit_logs",
     metadata,
@@ -50,11 +50,11 @@ audit_logs = Table(
     time("created_at", required=True),
     one_of("category", AUDIT_CATEGORIES),
     one_of("status", ("success", "failure")),
-    Index("audit_logs_tenant_idx", "tenant_id", "id"),
+    Index("audit_logs_tenant_idx", "tenant_id", "transaction_id", "id"),
 )
 Index("audit_logs_created_idx", audit_logs.c.created_at, postgresql_using="brin")
 
-#: `cursor_id` is the last audit row that the destination took; `token` is sealed.
+#: (`cursor_transaction`, `cursor_id`) is the last audit row that the destination took; `token` is sealed.
 siem_destinations = Table(
     "siem_destinations",
     metadata,
@@ -66,6 +66,7 @@ siem_destinations = Table(
     Column("options", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="sourcetype, index, service…"),
     Column("categories", ARRAY(Text), nullable=False, server_default=text("'{auth,security,data,org,api}'")),
     Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("cursor_transaction", BigInteger, nullable=False, server_default=text("0")),
     Column("cursor_id", BigInteger, nullable=False, server_default=text("0")),
     time("last_success_at"),
     time("created_at", required=True),
@@ -144,8 +145,10 @@ webhook_deliveries = Table(
     Column("status", Text, nullable=False, server_default=text("'pending'")),
     Column("retry_count", Integer, nullable=False, server_default=text("0")),
     Column("replay_of", BigInteger, comment="the dead letter that it replays"),
+    Column("run_id", Uuid, comment="the run that ended it"),
     time("last_attempt_at"),
     time("scheduled_retry_at"),
+    time("looked_after_until", comment="until when a run is on its way; then the poller sends another"),
     time("created_at", required=True),
     time("ended_at"),
     one_of("status", DELIVERY_STATES),
@@ -157,6 +160,7 @@ webhook_deliveries = Table(
         unique=True,
         postgresql_where=text("replay_of IS NULL"),
     ),
+    Index("webhook_deliveries_replay_key", "replay_of", unique=True, postgresql_where=text("replay_of IS NOT NULL")),
 )
 
 webhook_attempts = Table(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Date,
     Float,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     Table,
@@ -22,6 +24,21 @@ from actors.memory.tables._schema import metadata, one_of, tenant, time, user
 
 PLANS = ("free", "pro", "enterprise")
 SESSION_TYPES = ("web", "api", "mobile", "cli")
+DAYS = (
+    "hot_to_warm_days",
+    "warm_to_cold_days",
+    "archive_after_days",
+    "archive_window_days",
+    "grace_days",
+    "decay_window_days",
+    "decay_half_life_days",
+)
+
+
+def _days(column: str) -> CheckConstraint:
+    """At most a century, and no NaN: one tenant's slip must not stop the jobs of all."""
+    return CheckConstraint(f"{column} BETWEEN 0 AND 36500", name=column)
+
 
 tenants = Table(
     "tenants",
@@ -53,6 +70,12 @@ tenant_settings = Table(
     Column("token_budget", BigInteger, comment="language model tokens a UTC day; null: no limit"),
     Column("siem_enabled", Boolean, nullable=False, server_default=text("true")),
     time("summarised_at", comment="when its clusters were last looked at"),
+    *(_days(name) for name in DAYS),
+    CheckConstraint("decay_half_life_days > 0", name="decay_half_life"),
+    CheckConstraint("hot_quota >= 0", name="hot_quota"),
+    CheckConstraint("summary_min_cluster_size >= 2", name="summary_min_cluster_size"),
+    CheckConstraint("cluster_interval_hours BETWEEN 0 AND 876000", name="cluster_interval_hours"),
+    CheckConstraint("gating_threshold BETWEEN 0 AND 1", name="gating_threshold"),
 )
 
 #: Tokens of language models by tenant and UTC day: what its budget is held against.
@@ -78,6 +101,7 @@ users = Table(
     time("created_at", required=True),
     time("deleted_at"),
     one_of("plan", PLANS),
+    Index("users_tenant_idx", "tenant_id", "id"),
 )
 
 #: Refresh tokens: only their HMAC is kept. A revoked session stays until it expires, to recognise a token's reuse.
@@ -96,4 +120,5 @@ sessions = Table(
     time("expires_at", required=True),
     time("created_at", required=True),
     one_of("session_type", SESSION_TYPES),
+    Index("sessions_expires_at_idx", "expires_at"),
 )

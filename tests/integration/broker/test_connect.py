@@ -101,6 +101,7 @@ def test_a_cluster(tmp_path: Path) -> None:
             use(broker)
 
 
+@pytest.mark.long
 def test_sentinel_names_the_master_and_a_failover_keeps_what_was_replicated(tmp_path: Path) -> None:
     with (
         server(tmp_path / "a", *SAFE) as first,

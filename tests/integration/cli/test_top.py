@@ -19,6 +19,7 @@ import pytest
 
 from callboard.ledger import workers
 from callboard.ledger.database import transaction
+from cli.top._watch import once
 from tests.integration.cli.conftest import ROOT
 from tests.support import eventually
 
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     Start = Callable[..., subprocess.Popen[str]]
 
 CLOSED = "127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two looks of `--once` and `--json` are a second apart; here a tenth of it."""
+    monkeypatch.setattr(once, "__defaults__", (0.1,))
 
 
 def told(answer: Answer) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from standardwebhooks import Webhook
 from callboard import AuthenticationError, NoRetry, PermanentError, TransientError, get_settings, job, trigger
 from callboard.channel_urls import Channel, channels
 from callboard.notifications import others, telegram, webhook
-from callboard.notifications._http import is_public
 from callboard.notifications.notice import Notice
+from callboard.outside import is_public
 from callboard.settings import Settings
 from sandbox.smtp import SmtpStandIn
 from sandbox.telegram import TOKEN, TelegramStandIn

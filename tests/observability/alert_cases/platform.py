@@ -57,6 +57,14 @@ spares("WorkerMetricsMissing", "no worker lives", [series("workers", ALIVE, flat
 spares("WorkerMetricsMissing", "one of two is away", [series("workers", ALIVE, flat(4, 60)), up(CONFIG.worker_job,
        flat(0, 60)), up(CONFIG.worker_job, flat(1, 60), instance="b:1")], 30)  # fmt: skip
 
+# What is outside
+
+OPEN = "breaker_open_seconds"
+story("BreakerOpen", "warning", [series(OPEN, 'kind="siem"', flat(0, 20), rising(0, 60, 45), flat(0, 20)),
+      series(OPEN, 'kind="webhook"', flat(60, 85))], quiet=45, firing=60, resolved=75, kind="siem")  # fmt: skip
+spares("BreakerOpen", "a deploy outside", [series(OPEN, 'kind="siem"', flat(0, 20), rising(0, 60, 10), flat(0, 20))],
+       29, 45)  # fmt: skip
+
 # Exporter
 
 story("ExporterDown", "critical", [up(CONFIG.exporter_job, flat(1, 20), flat(0, 20), flat(1, 20))],

@@ -15,6 +15,7 @@ from observability.exporter import StateCollector, state_registry
 from observability.snapshot import (
     BROKER,
     POSTGRES,
+    BreakerFacts,
     JobFacts,
     QueueFacts,
     ScheduleFacts,
@@ -98,6 +99,11 @@ SNAPSHOT = Snapshot(
     objectives={"collect": 0.99, "queue:slow": 0.9},
     outbox_oldest_age_seconds=4.0,
     table_rows={"runs": 1_000_000, "workers": 2},
+    breakers=(
+        BreakerFacts("siem", "open", 2, 90.0),
+        BreakerFacts("siem", "closed", 5),
+        BreakerFacts("webhook", "half_open", 1, 7.0),
+    ),
     sources={BROKER: UP, POSTGRES: UP},
 )
 
@@ -232,6 +238,21 @@ def test_the_platform(found: Series) -> None:
     )
     assert value(found, "outbox_oldest_age_seconds") == 4
     assert value(found, "run_table_rows", table="runs") == 1_000_000
+
+
+def test_breakers_by_kind(found: Series) -> None:
+    states = {state: value(found, "breakers", kind="siem", state=state) for state in ("closed", "half_open", "open")}
+    assert states == {"closed": 5, "half_open": 0, "open": 2}
+    assert value(found, "breaker_open_seconds", kind="siem") == 90
+    assert value(found, "breaker_open_seconds", kind="webhook") == 7
+
+
+def test_kinds_of_breakers_beyond_the_budget_are_folded() -> None:
+    many = tuple(BreakerFacts(f"k{number:03}", "open", 1, float(number)) for number in range(60))
+    folded = series(lambda: replace(SNAPSHOT, breakers=many))
+    assert value(folded, "breakers", kind="k049", state="open") == 1
+    assert value(folded, "breakers", kind="_other", state="open") == 10
+    assert value(folded, "breaker_open_seconds", kind="_other") == 59
 
 
 def test_what_workers_count_comes_from_workers(found: Series) -> None:

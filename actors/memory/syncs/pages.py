@@ -1,0 +1,236 @@
+"""One page of a provider, written: objects, candidates, counts and the cursor behind it, in one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DataError, IntegrityError
+
+from actors.memory.candidates import Candidate, propose
+from actors.memory.syncs.state import Lost
+from actors.memory.texts import Keyring
+from callboard import transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from actors.memory.clients.source import Page, SourceObject
+    from actors.memory.syncs.state import Task
+
+_log = structlog.get_logger(__name__)
+
+#: What a sync counts. A memory counts as created or updated when a candidate is proposed of a new or a changed object:
+#: the capture queue decides whether one is made.
+NAMES = (
+    "total_items",
+    "processed_items",
+    "failed_items",
+    "candidates",
+    "memories_created",
+    "memories_updated",
+    "memories_deleted",
+)
+
+_LONGEST_ID = 1000
+_BATCH = 500
+_HOLD = text("""
+select from memory.sync_jobs where id = :id and status = 'RUNNING' and attempts = :attempts and pages = :pages
+for no key update
+""")
+_ADVANCE = text("""
+update memory.sync_jobs set cursor = :cursor, pages = pages + 1, total_items = total_items + :total_items,
+    processed_items = processed_items + :processed_items, failed_items = failed_items + :failed_items,
+    candidates = candidates + :candidates, memories_created = memories_created + :memories_created,
+    memories_updated = memories_updated + :memories_updated, memories_deleted = memories_deleted + :memories_deleted
+where id = :id
+""")
+_UPSERT = text("""
+with came as (
+    select * from jsonb_to_recordset(cast(:rows as jsonb))
+        as r(source_object_id text, type text, url text, metadata jsonb, content_hash text)
+), before as (
+    select o.source_object_id, o.content_hash, o.deleted_at
+    from memory.external_objects o join came using (source_object_id) where o.connection_id = :connection
+), written as (
+    insert into memory.external_objects as o
+        (connection_id, source_object_id, type, url, metadata, content_hash, seen_at)
+    select :connection, source_object_id, type, url, metadata, content_hash, :seen from came order by source_object_id
+    on conflict (connection_id, source_object_id) do update
+    set type = excluded.type, url = excluded.url, metadata = excluded.metadata, content_hash = excluded.content_hash,
+        seen_at = greatest(o.seen_at, excluded.seen_at), deleted_at = null
+    returning id, source_object_id, content_hash
+)
+select w.id, w.source_object_id, b.source_object_id is null as is_new,
+    b.content_hash is distinct from w.content_hash or b.deleted_at is not null as is_changed
+from written w left join before b using (source_object_id)
+""")
+_DELETE = text("""
+update memory.external_objects set deleted_at = :now
+where connection_id = :connection and source_object_id = any(:ids) and deleted_at is null returning id
+""")
+_UNSEEN = text("""
+update memory.external_objects set deleted_at = :now where id in (
+    select id from memory.external_objects
+    where connection_id = :connection and seen_at < :since and deleted_at is null order by id limit :size
+) returning id
+""")
+# Past its end a memory is found no more, and retention deletes it as any other, unless a legal hold keeps it.
+_END_MEMORIES = text("""
+update memory.memories m set expires_at = :now, deletion_method = 'user_request', updated_at = :now
+from memory.memory_candidates c
+where c.source_object_id = any(:objects) and m.id = c.memory_id and m.retention_status in ('active', 'archived')
+    and (m.expires_at is null or m.expires_at > :now)
+""")
+_DROP_CANDIDATES = text("""
+update memory.memory_candidates set decision = 'discarded_policy', content_ciphertext = '', decided_at = :now
+where source_object_id = any(:objects) and decision = 'pending'
+""")
+
+
+def write_page(task: Task, page: Page, now: datetime) -> Counter[str]:
+    """Write a page and move the job behind it; `task` moves along.
+
+    Returns:
+        total_items, processed_items, failed_items, candidates, memories_created, memories_updated, memories_deleted.
+
+    Raises:
+        Lost: Somebody else has the job; nothing was written.
+    """
+    with transaction() as connection:
+        held = connection.execute(_HOLD, {"id": task.id, "attempts": task.attempts, "pages": task.pages})
+        if held.rowcount == 0:
+            raise Lost
+        counts = _write(connection, task, page, now)
+        given = {name: counts[name] for name in NAMES}
+        connection.execute(_ADVANCE, {"id": task.id, "cursor": page.cursor, **given})
+    task.cursor, task.pages = page.cursor, task.pages + 1
+    task.failed_items += counts["failed_items"]
+    return counts
+
+
+def forget_unseen(task: Task, now: datetime) -> int:
+    """After everything was read: what did not come is gone at the provider.
+
+    Returns:
+        How many memories end with it.
+    """
+    ended = 0
+    while True:
+        with transaction() as connection:
+            given = {"connection": task.connection_id, "since": task.created_at, "now": now, "size": _BATCH}
+            gone = list(connection.scalars(_UNSEEN, given))
+            ended += _end_memories(connection, gone, now)
+        if len(gone) < _BATCH:
+            return ended
+
+
+def _write(connection: Connection, task: Task, page: Page, now: datetime) -> Counter[str]:
+    objects = {_clean(one.id): one for one in page.objects}  # the last one counts, where an item came twice
+    counts: Counter[str] = Counter()
+    keyring = Keyring.of(connection, [task.user_id])
+    there = [one for one in objects.values() if not one.deleted]
+    try:
+        with connection.begin_nested():
+            counts += _write_objects(connection, task, there, keyring, now)
+    except (DataError, IntegrityError, ValueError):
+        counts += _write_singly(connection, task, there, keyring, now)
+    given = {
+        "connection": task.connection_id,
+        "ids": [name for name, one in objects.items() if one.deleted],
+        "now": now,
+    }
+    counts["memories_deleted"] = _end_memories(connection, list(connection.scalars(_DELETE, given)), now)
+    for bad in page.bad:
+        _log.warning("sync.object_failed", sync_job_id=str(task.id), source_object_id=bad.id, error=bad.why)
+    counts["failed_items"] += len(page.bad)
+    counts["total_items"] = len(page.objects) + len(page.bad)
+    counts["processed_items"] = counts["total_items"] - counts["failed_items"]
+    return counts
+
+
+def _write_singly(
+    connection: Connection, task: Task, objects: Iterable[SourceObject], keyring: Keyring, now: datetime
+) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for one in objects:
+        try:
+            with connection.begin_nested():
+                counts += _write_objects(connection, task, [one], keyring, now)
+        except (DataError, IntegrityError, ValueError) as error:
+            counts["failed_items"] += 1
+            _log.warning("sync.object_failed", sync_job_id=str(task.id), error=type(error).__name__)
+    return counts
+
+
+def _write_objects(
+    connection: Connection, task: Task, objects: Sequence[SourceObject], keyring: Keyring, now: datetime
+) -> Counter[str]:
+    """The objects, and a candidate of each that is new or says something else than before.
+
+    Raises:
+        ValueError: One of them is out of all bounds.
+    """
+    if not objects:
+        return Counter()
+    rows = [_row(one, keyring.hash(task.user_id, words_of(one))) for one in objects]
+    seen = max(now, task.created_at)  # whatever the clock says, it came in this job
+    given = {"connection": task.connection_id, "seen": seen, "rows": orjson.dumps(rows).decode()}
+    by_id = {_clean(one.id): one for one in objects}
+    changed = [row for row in connection.execute(_UPSERT, given) if row.is_changed]
+    worth = [row for row in changed if words_of(by_id[row.source_object_id])]
+    made = [_candidate(task, by_id[row.source_object_id], row.id) for row in worth]
+    proposed = propose(connection, made, keyring=keyring)
+    created = sum(row.is_new for row in worth)
+    return Counter(candidates=proposed, memories_created=created, memories_updated=len(worth) - created)
+
+
+def _row(one: SourceObject, content_hash: str) -> dict[str, Any]:
+    if not 0 < len(one.id) <= _LONGEST_ID:
+        raise ValueError(f"an id of {len(one.id)} characters")
+    told = one.metadata.items()
+    metadata = {name: _clean(value) if isinstance(value, str) else value for name, value in told}
+    return {
+        "source_object_id": _clean(one.id),
+        "type": one.type,
+        "url": None if one.url is None else _clean(one.url),
+        "metadata": metadata,
+        "content_hash": content_hash,
+    }
+
+
+def _candidate(task: Task, one: SourceObject, object_id: int) -> Candidate:
+    return Candidate(
+        tenant_id=task.tenant_id,
+        user_id=task.user_id,
+        project_id=task.project_id,
+        environment=task.environment,
+        source_object_id=object_id,
+        source_type=task.provider,
+        category=one.category,
+        content=words_of(one),
+        extracted_key=f"{task.provider} {one.id}",
+    )
+
+
+def words_of(one: SourceObject) -> str:
+    """What an object says; nothing if it is a file that has no text, whose name alone tells nobody anything."""
+    if one.type == "file" and not one.content.strip():
+        return ""
+    return f"{one.title}\n\n{one.content}".strip()
+
+
+def _clean(words: str) -> str:
+    """As Postgres takes it."""
+    return words.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _end_memories(connection: Connection, objects: list[int], now: datetime) -> int:
+    if not objects:
+        return 0
+    connection.execute(_DROP_CANDIDATES, {"objects": objects, "now": now})
+    return connection.execute(_END_MEMORIES, {"objects": objects, "now": now}).rowcount

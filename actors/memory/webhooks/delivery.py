@@ -1,0 +1,132 @@
+"""The job `webhook.deliver`: one delivery to one endpoint.
+
+Whatever goes wrong is written into the delivery first and told to the engine second, so that a run that died in between
+and starts again finds what it did. The engine only waits and counts: how often and how long is the endpoint's to say.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+from actors.memory.settings import get_memory_settings
+from actors.memory.webhooks import rows
+from actors.memory.webhooks.call import Outcome, call, key_of
+from actors.memory.webhooks.replays import is_replay, replayed
+from callboard import (
+    Backoff,
+    BreakerOpen,
+    PermanentError,
+    Postponed,
+    TransientError,
+    autocommit,
+    breaker,
+    current_run,
+    job,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from actors.memory.webhooks.rows import Delivery
+
+#: The engine keeps no run waiting for longer than this, whatever a server asks for.
+LONGEST_WAIT = 3600.0
+_JITTER = 0.25
+_STEEPEST = 10.0
+# A place at an endpoint is asked for again after so long, at random, so that those who wait do not come all at once.
+_NO_SLOT_SECONDS = (0.5, 1.5)
+
+
+@job(
+    "webhook.deliver",
+    queue="webhooks",
+    retry=Backoff(max_retries=50, base=0, cap=LONGEST_WAIT, jitter=0),
+    time_limit=120,
+    label="Deliver a webhook",
+)
+def deliver(delivery: str, webhook: str | None = None) -> None:
+    """Send one webhook to its endpoint, again if it must be, and give it up in the end."""
+    run, now = current_run(), datetime.now(UTC)
+    number = rows.number_of(delivery)
+    if number is None:
+        raise PermanentError(f"{delivery!r} is no delivery; they are called wd_ and a number.")
+    if webhook is not None:
+        _require_closed(webhook, number, now)
+    with autocommit() as connection:
+        if is_replay(run):
+            number = replayed(connection, number, run, now)
+            run.note(delivery=rows.name_of(number))
+        with rows.taken(connection, number, get_memory_settings()) as found:
+            _deliver(connection, found, now)
+
+
+def _require_closed(webhook: str, number: int, now: datetime) -> None:
+    """What waits for an endpoint that is left alone is many; to look at each in the database would cost the others."""
+    try:
+        breaker(key_of(webhook)).require_closed()
+    except BreakerOpen as error:
+        _postpone(number, _until_probe(error), str(error), now)
+
+
+def _deliver(connection: Connection, delivery: Delivery | None, now: datetime) -> None:
+    if delivery is None:
+        current_run().note(state="deleted")
+    elif not delivery.is_ours:
+        _look_again(connection, delivery)
+    elif not delivery.has_slot:
+        _postpone(delivery.id, random.uniform(*_NO_SLOT_SECONDS), "no free slot", now)  # noqa: S311 - spread
+    else:
+        _send(connection, delivery, now)
+
+
+def _look_again(connection: Connection, delivery: Delivery) -> None:
+    """Another run is at it, or it has ended: by this very run, if that died before the engine knew."""
+    if delivery.status == "dead_letter" and delivery.run_id == current_run().id:
+        raise PermanentError(rows.last_error(connection, delivery))
+    current_run().note(state=delivery.status)
+
+
+def _send(connection: Connection, delivery: Delivery, now: datetime) -> None:
+    try:
+        outcome = call(delivery, get_memory_settings(), now)
+    except BreakerOpen as error:
+        _postpone(delivery.id, _until_probe(error), str(error), now)
+    if outcome.status is not None:
+        current_run().note(http_status=outcome.status)
+    _record(connection, delivery, outcome, datetime.now(UTC))
+
+
+def _record(connection: Connection, delivery: Delivery, outcome: Outcome, now: datetime) -> None:
+    run = current_run()
+    if outcome.is_delivered:
+        rows.delivered(connection, delivery, outcome, run_id=run.id, now=now)
+    elif outcome.passing and delivery.attempt <= delivery.max_retries:
+        after = max(backoff(delivery), min(outcome.after, LONGEST_WAIT))
+        rows.retried(connection, delivery, outcome, after=after, now=now)
+        raise TransientError(outcome.error, retry_after=after)
+    else:
+        rows.buried(connection, delivery, outcome, run_id=run.id, now=now)
+        if outcome.gone:
+            run.log.warning("webhook.disabled", webhook=str(delivery.webhook_id), tenant=str(delivery.tenant_id))
+        raise PermanentError(outcome.error)
+
+
+def _postpone(number: int, seconds: float, why: str, now: datetime) -> NoReturn:
+    """Give the run back; one that has been waiting for long tells the poller that it still does."""
+    until = now + timedelta(seconds=seconds)
+    if until > current_run().created_at + rows.LOOKED_AFTER / 2:
+        with autocommit() as connection:
+            rows.look_after(connection, number, until)
+    raise Postponed(seconds, why)
+
+
+def _until_probe(error: BreakerOpen) -> float:
+    return (error.retry_after or 0.0) * random.uniform(1, 1 + _JITTER)  # noqa: S311 - spread
+
+
+def backoff(delivery: Delivery) -> float:
+    """Seconds until the next attempt, by what its endpoint's owner set: exponential, spread by a quarter."""
+    steps = min(delivery.retry_factor, _STEEPEST) ** delivery.retry_count
+    return min(delivery.retry_base * steps, LONGEST_WAIT) * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spread

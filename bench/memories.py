@@ -1,0 +1,189 @@
+"""What the jobs that go over all memories take: `python -m bench.memories [--memories 1000000] [--largest 0.9]`.
+
+Starts an embedded Postgres in a temporary folder, makes up a company, and runs decay, tiers and retention, each in a
+child process with the whole stack loaded, while another process changes single memories all the time. Three cases:
+`day` is a company whose jobs last ran a day ago; `again` the same jobs once more, with nothing to do; `all` one whose
+jobs have never run, so that every memory decays, moves and is archived or deleted. Prints the time of each, what it
+counted, the child's peak memory, its longest statement and transaction, and how long the other process waited at most.
+Exits 1 when a bound is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from base64 import b64encode
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from sqlalchemy import event
+
+from bench.servers import Servers
+from callboard import current_run, get_job, get_settings
+from callboard.ledger.database import get_engine
+from callboard.ledger.migrate import upgrade
+from callboard.loading import load_actors
+from sandbox.company import Plan, fill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+JOBS = ("apply_forgetting_policies_job", "tier_transition_job", "retention_enforcement_job")
+MOST_SECONDS, MOST_MIB, MOST_LOCKED = 60.0, 200.0, 1.0
+_KEY = bytes(range(32))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.memories", description=__doc__.partition("\n")[0])
+    parser.add_argument("--memories", type=int, default=1_000_000)
+    parser.add_argument("--tenants", type=int, default=100)
+    parser.add_argument("--largest", type=float, help="part of the memories that one tenant has, e.g. 0.9")
+    parser.add_argument("--cases", default="day,again,all", help="day, again, all")
+    parser.add_argument("--batch", type=int, help="memories in one transaction; as the setting says by default")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+@dataclass
+class _Durations:
+    """Of the statements and transactions of this process, in seconds; only what may hold locks counts."""
+
+    statement: float = 0.0
+    transaction: float = 0.0
+    began: dict[int, float] = field(default_factory=dict)
+
+    def watch(self) -> None:
+        engine = get_engine()
+        event.listen(engine, "before_cursor_execute", self._before)
+        event.listen(engine, "after_cursor_execute", self._after)
+        event.listen(engine, "begin", lambda connection: self.began.update({id(connection): time.monotonic()}))
+        event.listen(engine, "commit", self._commit)
+
+    def _before(self, connection: Connection, *_rest: object) -> None:
+        connection.info["began"] = time.monotonic()
+
+    def _after(self, connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        if "update memory" in statement or "delete from" in statement:
+            self.statement = max(self.statement, time.monotonic() - connection.info["began"])
+            connection.info["writes"] = True
+
+    def _commit(self, connection: Connection) -> None:
+        if connection.info.pop("writes", False):
+            self.transaction = max(self.transaction, time.monotonic() - self.began[id(connection)])
+
+
+def _measure(name: str) -> None:
+    """In the child: load all that a worker loads, run the job once, and print what was seen as JSON."""
+    load_actors(get_settings())
+    durations = _Durations()
+    durations.watch()
+    loaded, started = _peak_mib(), time.monotonic()
+    get_job(name)()
+    seen = {"seconds": time.monotonic() - started, "mib": _peak_mib(), "mib_loaded": loaded}
+    seen |= {"statement": durations.statement, "transaction": durations.transaction}
+    print(json.dumps(seen | {"counts": current_run().counts}))
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class _Writer:
+    """Recalls one memory after the other, in random order, and remembers the longest wait, in seconds."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._stop = url, threading.Event()
+        self._thread = threading.Thread(target=self._write)
+        self.longest, self.writes = 0.0, 0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._thread.join()
+
+    def _write(self) -> None:
+        sql = """update memory.memories set usage_count = usage_count + 1
+            where id = (select floor(random() * max(id))::bigint + 1 from memory.memories)"""
+        with closing(psycopg.connect(self._url, autocommit=True)) as connection:
+            while not self._stop.wait(0.002):
+                started = time.monotonic()
+                connection.execute(sql)
+                self.longest, self.writes = max(self.longest, time.monotonic() - started), self.writes + 1
+
+
+def _run(url: str, home: Path, name: str, args: argparse.Namespace) -> bool:
+    env = {**os.environ, "CALLBOARD_DATABASE_URL": url, "CALLBOARD_HOME": str(home)}
+    env |= {"CALLBOARD_ACTORS": "actors.memory", "CALLBOARD_SECRET_KEYS": b64encode(_KEY).decode()}
+    if args.batch:
+        env["CALLBOARD_MEMORY_LIFECYCLE_BATCH"] = str(args.batch)
+    child = [sys.executable, "-m", "bench.memories", "--child", name]
+    writer = _Writer(url)
+    with writer.at_work():
+        done = subprocess.run(child, env=env, check=True, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
+    seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    counts = " ".join(f"{key}={value}" for key, value in seen["counts"].items())
+    print(f"  {name:<30} {seen['seconds']:5.1f} s  {seen['mib']:4.0f} MiB ({seen['mib_loaded']:.0f} before)  {counts}")
+    print(
+        f"  {'':<30} longest writing statement {seen['statement']:.2f} s, transaction {seen['transaction']:.2f} s; "
+        f"another writer waited {writer.longest:.2f} s at most in {writer.writes} writes",
+        flush=True,
+    )
+    locked = max(seen["transaction"], writer.longest)
+    return bool(seen["seconds"] <= MOST_SECONDS and seen["mib"] <= MOST_MIB and locked <= MOST_LOCKED)
+
+
+def _case(servers: Servers, args: argparse.Namespace, *, never_ran: bool) -> str:
+    url = servers.fresh()
+    upgrade(url)
+    plan = Plan(memories=args.memories, tenants=args.tenants, largest=args.largest, secret_key=_KEY)
+    if never_ran:
+        plan = Plan(**{**vars(plan), "youngest_days": 91, "oldest_days": 400, "behind_days": 400})
+    started = time.monotonic()
+    filled = fill(url, plan)
+    print(f"  {filled.memories:,} memories, {filled.tenants} tenants, made up in {time.monotonic() - started:.1f} s")
+    servers.settle(url)
+    return url
+
+
+def main() -> int:
+    """Make up, measure and judge."""
+    args = _arguments()
+    if args.child:
+        _measure(args.child)
+        return 0
+    results, url = list[bool](), ""
+    with tempfile.TemporaryDirectory(prefix="callboard-bench-") as name:
+        home = Path(name)
+        servers = Servers(home)
+        try:
+            for case in args.cases.split(","):
+                print(case, flush=True)
+                url = url if case == "again" else _case(servers, args, never_ran=case == "all")
+                results += [_run(url, home, job, args) for job in JOBS]
+        finally:
+            servers.stop()
+    kept = all(results)
+    print(
+        f"at most {MOST_SECONDS:.0f} s, {MOST_MIB:.0f} MiB, {MOST_LOCKED:.0f} s locked: {'kept' if kept else 'MISSED'}"
+    )
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
