@@ -1,4 +1,4 @@
-# `make` lists the targets. Options: PYTHON=/path/to/python3, ARGS="what pytest is given", COVERAGE=1.
+# `make` lists the targets. Options: PYTHON=/path/to/python3, ARGS="what pytest is given", ALL=1, COVERAGE=1.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,8 +8,11 @@ CODE := actors bench callboard cli console migrations observability sandbox sche
 PYTHON_IS_FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$python -c '$(PYTHON_IS_FIT)' 2>/dev/null && echo $$python && break; done)
+# Real kills, whole sites and browsers run with ALL=1, and where CI is set; COVERAGE=1 measures what runs in process.
 ifdef COVERAGE
-PYTEST_OPTIONS := --cov --cov-branch --cov-report=term-missing:skip-covered
+PYTEST_OPTIONS := -m 'not long' --cov --cov-report=term-missing:skip-covered
+else ifeq ($(ALL)$(CI),)
+PYTEST_OPTIONS := -m 'not long'
 endif
 
 .DEFAULT_GOAL := help
@@ -34,7 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 up: $(STAMP) ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/callboard up
 
-test: $(STAMP) ## run the tests; COVERAGE=1 measures what they reach, ARGS="-k name" picks some
+test: $(STAMP) ## run the tests but the long ones; ALL=1 runs all, COVERAGE=1 measures, ARGS="-k name" picks some
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_OPTIONS) $(ARGS)
 
 lint: $(STAMP) ## check style, types and the floors of the house

@@ -16,16 +16,28 @@ import tempfile
 import time
 from base64 import b64encode
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from sqlalchemy import insert, text
 
+from actors.memory.candidates import Candidate, propose
+from actors.memory.capture import process_capture_queue_job
+from actors.memory.tables import tenant_settings, tenants, users
+from actors.memory.texts import Keyring
+from callboard import current_run, transaction
 from callboard.embedded import EmbeddedServers
 from callboard.ledger.migrate import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _TENANTS, _USERS = 20, 50
 _PAGE = 1_000
 _DRAIN = "from bench.capture import drain; drain()"
+_EMPTY = "truncate memory.memories, memory.embeddings, memory.memory_candidates, memory.memory_events"
+
+Person = tuple[UUID, UUID]
 
 
 def main() -> None:
@@ -47,66 +59,56 @@ def main() -> None:
 
 
 def drain() -> None:
-    """Run the job once, and print the seconds it took, what it counted and the most memory it had, in MB."""
-    from actors.memory.capture import process_capture_queue_job  # noqa: PLC0415 - after the environment is set
-    from callboard import current_run  # noqa: PLC0415 - the same
-
+    """Run the job once; print how many it decided on, in which time, and the most memory that it had."""
     began = time.perf_counter()
     process_capture_queue_job()
     seconds, counts = time.perf_counter() - began, current_run().counts
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"    {counts['scanned']} in {seconds:.2f} s, {peak:.0f} MB: {counts}")
+    told = {name: number for name, number in counts.items() if number}
+    print(
+        f"  {counts['scanned'] / seconds:.0f}/s in {seconds:.2f} s, {time.process_time():.1f} s of CPU, {peak:.0f} MB"
+    )
+    print(f"    {told}")
 
 
-def _people() -> list[tuple[UUID, UUID]]:
-    from actors.memory.tables import tenant_settings, tenants, users  # noqa: PLC0415 - after the environment is set
-    from callboard import transaction  # noqa: PLC0415 - the same
-
+def _people() -> list[Person]:
     ids = [uuid4() for _ in range(_TENANTS)]
     people = [(tenant, uuid4()) for tenant in ids for _ in range(_USERS)]
+    rows = [{"id": user, "tenant_id": tenant, "email": f"{user}@example.com"} for tenant, user in people]
+    denied = [{"tenant_id": tenant, "deny_words": ["password", "salary"]} for tenant in ids]
     with transaction() as connection:
         connection.execute(insert(tenants), [{"id": tenant, "name": "Acme"} for tenant in ids])
-        denied = [{"tenant_id": tenant, "deny_words": ["password", "salary"]} for tenant in ids]
         connection.execute(insert(tenant_settings), denied)
-        rows = [{"id": user, "tenant_id": tenant, "email": f"{user}@example.com"} for tenant, user in people]
         connection.execute(insert(users), rows)
     return people
 
 
-def _trial(people: list[tuple[UUID, UUID]], candidates: int, drains: int) -> None:
-    print(f"{candidates} candidates, proposed at {_fill(people, candidates):.0f}/s, {drains} at once:")
+def _trial(people: Sequence[Person], candidates: int, drains: int) -> None:
+    rate, load = _fill(people, candidates), os.getloadavg()[0]
+    print(f"{candidates} candidates, proposed at {rate:.0f}/s; {drains} at once, load of the machine {load:.1f}:")
+    sys.stdout.flush()
     began = time.perf_counter()
-    processes = [subprocess.Popen([sys.executable, "-c", _DRAIN]) for _ in range(drains)]
+    processes = [subprocess.Popen([sys.executable, "-c", _DRAIN]) for _ in range(drains)]  # noqa: S603 - ourselves
     codes = [process.wait() for process in processes]
     seconds = time.perf_counter() - began
     if any(codes):
-        raise RuntimeError(f"a drain ended with {codes}; see above.")
-    print(f"  {candidates / seconds:.0f} candidates/s, the start of Python included")
+        raise RuntimeError(f"A drain ended with {codes}; see above.")
+    print(f"  {candidates / seconds:.0f}/s in all, the start of Python included")
 
 
-def _fill(people: list[tuple[UUID, UUID]], candidates: int) -> float:
-    """Empty the queue and fill it; how many a second."""
-    from actors.memory.candidates import propose  # noqa: PLC0415 - after the environment is set
-    from actors.memory.texts import Keyring  # noqa: PLC0415 - the same
-    from callboard import transaction  # noqa: PLC0415 - the same
-
+def _fill(people: Sequence[Person], candidates: int) -> float:
+    """Empty the tables and fill the queue; how many a second."""
     with transaction() as connection:
-        connection.execute(text("truncate memory.memories, memory.embeddings, memory.memory_candidates"))
-        connection.execute(text("truncate memory.memory_events"))
+        connection.execute(text(_EMPTY))
     began = time.perf_counter()
     for start in range(0, candidates, _PAGE):
         made = [_candidate(people, number) for number in range(start, min(start + _PAGE, candidates))]
         with transaction() as connection:
             propose(connection, made, keyring=Keyring.of(connection, {one.user_id for one in made}))
-    rate = candidates / (time.perf_counter() - began)
-    with transaction() as connection:
-        connection.execute(text("analyze memory.memory_candidates"))
-    return rate
+    return candidates / (time.perf_counter() - began)
 
 
-def _candidate(people: list[tuple[UUID, UUID]], number: int):  # type: ignore[no-untyped-def] # imported late  # noqa: ANN202
-    from actors.memory.candidates import Candidate  # noqa: PLC0415 - after the environment is set
-
+def _candidate(people: Sequence[Person], number: int) -> Candidate:
     tenant, user = people[number // 10 % len(people)]
     words = {0: "will be at the airport", 1: "asked about a salary"}.get(number % 10, "moved the service to Frankfurt")
     return Candidate(

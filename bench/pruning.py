@@ -32,11 +32,13 @@ from callboard.embedded import EmbeddedServers
 from callboard.ledger.database import dispose
 from callboard.ledger.migrate import upgrade
 from callboard.run import enter_run
+from observability import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MOST_WAIT = 1.0
+ROWS_A_RUN = 100_000  # of single rows, as the settings have it
 MIB = 1024**2
 _FILL = """
 insert into revenue.events (timestamp, app_id, session_id, user_id, message, properties)
@@ -117,7 +119,7 @@ class Bench:
                 connection.execute("insert into revenue.apps values (%s, %s, 'A')", (app, project))
             for month in months:
                 given = {"begin": month.begin, "apps": self.apps, "rows": self._rows}
-                connection.execute(_FILL, given)  # type: ignore[arg-type] # a plain text
+                connection.execute(_FILL, given)
             connection.execute("vacuum analyze revenue.events")
             connection.execute("checkpoint")
 
@@ -154,7 +156,7 @@ class Bench:
 
     def _number(self, sql: str, *given: object) -> int:
         with psycopg.connect(self._url) as connection:
-            row = connection.execute(sql, given).fetchone()  # type: ignore[arg-type] # a plain text
+            row = connection.execute(sql, given).fetchone()
             return int(row[0]) if row else 0
 
 
@@ -172,7 +174,7 @@ def measure(bench: Bench, months: int) -> None:
         lambda done: done.run.counts["dropped_partitions"] > 0 and done.freed > wanted - 2 * one,
     )
     bench.measure(
-        "db_pruning, the rest", lambda: db_pruning(1), lambda done: done.run.counts["deleted_rows"] == 100_000
+        "db_pruning, the rest", lambda: db_pruning(1), lambda done: done.run.counts["deleted_rows"] == ROWS_A_RUN
     )
     limit = bench.size() - 10 * MIB
     bench.measure("db_pruning, again", lambda: db_pruning(limit), lambda done: not any(done.run.counts.values()))
@@ -184,6 +186,7 @@ def main() -> int:
     parser.add_argument("--months", type=int, default=4, help="months that are over")
     parser.add_argument("--rows", type=int, default=500_000, help="events a month")
     args = parser.parse_args()
+    logs.configure(format="text", level="warning", service="bench")
     with tempfile.TemporaryDirectory(prefix="callboard-bench-") as name, EmbeddedServers(Path(name)) as servers:
         url = servers.start().database_url
         os.environ |= {"CALLBOARD_DATABASE_URL": url, "CALLBOARD_HOME": name}

@@ -75,6 +75,8 @@ class BreakerOpen(TransientError):  # noqa: N818 - a state of the breaker, named
         retry_after: Seconds until it lets a probe through, as far as is known.
     """
 
+    retry_after: float
+
     def __init__(self, key: str, *, retry_after: float) -> None:
         super().__init__(
             f"the breaker of {key!r} is open after failures in a row; a probe may go in {retry_after:.0f} s",

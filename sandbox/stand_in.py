@@ -180,6 +180,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def _serve(self) -> None:
+        if self.server.stand_in.stopping.is_set():  # it came on a connection that was kept open
+            self.close_connection = True
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = Fault() if self._is_control else self._take_fault(body)
         if fault.delay:

@@ -39,6 +39,14 @@ PATIENCE = 3.0
 _numbers = count(1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """RabbitMQ takes seconds of both cores to start: one process of the test run has it."""
+    for item in items:
+        if "rabbitmq" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+
+
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """Postgres and Valkey of this test session, in a folder of their own."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Debian's /usr/sbin/rabbitmq-server changes to the system's user and folders; this is the program itself.
 SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 _LOOPBACK = "-kernel inet_dist_use_interface {127,0,0,1}"
+_NO_SPINNING = "+sbwt none +sbwtdcpu none +sbwtdio none"  # the cores are wanted by others
 _CONFIG = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 listeners.ssl.1 = 127.0.0.1:{tls}
@@ -92,7 +93,7 @@ class RabbitServer:
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
             "RABBITMQ_DIST_PORT": str(self._dist),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _LOOPBACK,
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{_LOOPBACK} {_NO_SPINNING}",
             "RABBITMQ_CTL_ERL_ARGS": _LOOPBACK,
             "ERL_EPMD_PORT": str(self._mapper_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",

@@ -46,9 +46,14 @@ from unnest(
        extracted_key, tags, source, importance, gated, tier, archive_at, retention_expires_at, expires_at)
 """)
 
+# Locked in the order of the ids, as by the jobs that go through all memories, which would else wait for us and we for
+# them.
 SUPERSEDE = text("""
+with held as materialized (
+    select id from memory.memories where id = any(cast(:old_ids as bigint[])) order by id for no key update
+)
 update memory.memories m set superseded_by = n.new_id, updated_at = :now
-from unnest(cast(:old_ids as bigint[]), cast(:new_ids as bigint[])) as n(old_id, new_id)
+from unnest(cast(:old_ids as bigint[]), cast(:new_ids as bigint[])) as n(old_id, new_id) join held on held.id = n.old_id
 where m.id = n.old_id
 """)
 

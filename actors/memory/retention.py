@@ -3,7 +3,7 @@
     active              -> archived             archive_at has passed, where the tenant keeps an archive
     active, archived    -> soft_deleted         retention_expires_at or expires_at has passed; the grace begins
     soft_deleted        -> hard_delete_pending  hard_delete_at has passed
-    hard_delete_pending -> purged               the vector goes, then the row; a tombstone and the events stay
+    hard_delete_pending -> purged               the vector goes, then the row; tombstone, events, audit row stay
 
 One step a run, and each state lasts half a day or more, so that it can be seen, and a run that is repeated makes no
 second step. A legal hold pauses what deletes. What comes back with an old backup although it has a tombstone is purged
@@ -18,6 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from actors.memory.audit import AuditRow, audit
 from actors.memory.settings import MemorySettings, get_memory_settings
 from actors.memory.tables.memories import DUE
 from actors.memory.webhooks import WebhookEvent, emit
@@ -89,25 +90,26 @@ select m.id from memory.tombstones t
 join memory.memories m on m.id = t.memory_id and m.user_id = t.user_id and m.content_hash = t.content_hash
 where not m.legal_hold and m.id > :after order by m.id limit :size for no key update of m
 """)
-_PURGE = (
-    text("delete from memory.embeddings where memory_id = any(:ids)"),
-    # What a memory was made from says the same; its hash stays, so that the same input does not come in again.
-    text("update memory.memory_candidates set content_ciphertext = '' where memory_id = any(:ids)"),
-    text("""
+_DELETE_VECTORS = text("delete from memory.embeddings where memory_id = any(:ids)")
+# What a memory was made from says the same; its hash stays, so that the same input does not come in again.
+_EMPTY_CANDIDATES = text("update memory.memory_candidates set content_ciphertext = '' where memory_id = any(:ids)")
+_PURGE = text("""
 with gone as (
     delete from memory.memories where id = any(:ids)
-    returning id, tenant_id, user_id, content_hash, retention_status,
+    returning id, tenant_id, user_id, content_hash, retention_status as was,
         coalesce(deletion_method, 'retention_policy') as deletion_method
 ), buried as (
     insert into memory.tombstones (memory_id, tenant_id, user_id, content_hash, deletion_method, purged_at)
     select id, tenant_id, user_id, content_hash, deletion_method, :now from gone
     on conflict (memory_id) do update set purged_at = excluded.purged_at
+), told as (
+    insert into memory.memory_events (memory_id, tenant_id, event_type, source, payload, created_at)
+    select id, tenant_id, 'memory.purged', 'retention_enforcement_job',
+        jsonb_build_object('from', was, 'to', 'purged', 'deletion_method', deletion_method), :now
+    from gone order by id
 )
-insert into memory.memory_events (memory_id, tenant_id, event_type, source, payload, created_at)
-select id, tenant_id, 'memory.purged', 'retention_enforcement_job', jsonb_build_object(
-    'from', retention_status, 'to', 'purged', 'deletion_method', deletion_method), :now from gone order by id
-"""),
-)
+select id, tenant_id, deletion_method from gone order by id
+""")
 
 
 @job(
@@ -168,9 +170,23 @@ def _step(run: Run, settings: MemorySettings, now: datetime) -> None:
 
 def _purge(connection: Connection, ids: Sequence[int], now: datetime) -> None:
     """The vectors first: a search must never find one without its memory."""
-    if ids:
-        for statement in _PURGE:
-            connection.execute(statement, {"ids": list(ids), "now": now})
+    if not ids:
+        return
+    chosen = {"ids": list(ids), "now": now}
+    connection.execute(_DELETE_VECTORS, chosen)
+    connection.execute(_EMPTY_CANDIDATES, chosen)
+    audit(connection, [_audited(now, *row) for row in connection.execute(_PURGE, chosen)])
+
+
+def _audited(now: datetime, memory_id: int, tenant_id: UUID, deletion_method: str) -> AuditRow:
+    return AuditRow(
+        tenant_id=tenant_id,
+        event_type="memory.purge",
+        resource_type="memory",
+        action="purge",
+        payload={"memory_id": memory_id, "deletion_method": deletion_method},
+        at=now,
+    )
 
 
 def _deleted(memory: dict[str, Any], now: datetime) -> WebhookEvent:

@@ -72,6 +72,7 @@ class MemorySettings(BaseSettings):
 
     # process_capture_queue_job
     capture_batch: int = Field(200, ge=1, le=5000, description="Candidates locked at once.")
+    capture_limit: int = Field(100_000, ge=1, description="Candidates of one run; what is more waits for the next.")
     capture_min_characters: int = Field(12, ge=1, description="A shorter candidate is of low signal.")
     capture_redundant_similarity: float = Field(0.95, gt=0, le=1, description="Cosine from which it is redundant.")
     capture_transient_pattern: str = Field(
@@ -130,6 +131,7 @@ class MemorySettings(BaseSettings):
     webhook_retry_factor: float = Field(4.0, ge=1, description="Each further wait is so many times longer.")
     webhook_max_retries: int = Field(2, ge=0, le=50, description="Retries after the first attempt.")
     webhook_timeout_seconds: float = Field(15.0, gt=0, le=30, description="Longest wait for an endpoint.")
+    webhook_retention_days: float = Field(30.0, gt=0, description="Days that what was delivered is kept.")
     allow_private: bool = Field(
         default=False, description="Webhooks and SIEM may call private and loopback addresses, and plain HTTP."
     )

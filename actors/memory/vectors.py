@@ -35,15 +35,18 @@ set content_hash = excluded.content_hash, model = excluded.model, embedding = ex
 where (e.content_hash, e.model) is distinct from (excluded.content_hash, excluded.model)
 """)
 
+# The distance is a column of the inner query, since otherwise it would be computed twice for every row. Of "is not
+# distinct from" the planner thinks that it leaves next to nothing, hence the longer way to ask for the project.
 _NEAREST = text("""
-select m.id, 1 - (e.embedding operator(public.<=>) cast(:vector as public.halfvec)) as cosine
-from memory.memories m join memory.embeddings e on e.memory_id = m.id
-where m.user_id = :user_id and m.environment = :environment
-  and m.project_id is not distinct from cast(:project_id as uuid)
-  and m.retention_status = 'active' and m.superseded_by is null and (m.expires_at is null or m.expires_at > now())
-  and e.model = :model
-order by e.embedding operator(public.<=>) cast(:vector as public.halfvec), m.id
-limit :limit
+select id, 1 - distance as cosine from (
+    select m.id, e.embedding operator(public.<=>) cast(:vector as public.halfvec) as distance
+    from memory.memories m join memory.embeddings e on e.memory_id = m.id
+    where m.user_id = :user_id and m.environment = :environment
+      and (m.project_id = cast(:project_id as uuid) or (cast(:project_id as uuid) is null and m.project_id is null))
+      and m.retention_status = 'active' and m.superseded_by is null and (m.expires_at is null or m.expires_at > now())
+      and e.model = :model
+    order by distance, m.id limit :limit
+) nearest order by distance, id
 """)
 
 

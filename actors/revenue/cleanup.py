@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 REASON = "soft_delete_cleanup"
 
+_REPORT = (
+    *("teams", "projects", "apps", "apiKeys", "metricDefinitions", "funnelDefinitions", "events", "metricEvents"),
+    *("funnelEvents", "auditLogs", "teamMembers", "teamInvitations", "integrations", "appUsers"),
+)
 #: Report names of the event tables.
 _EVENTS = dict(zip(EVENT_TABLES, ("events", "metricEvents", "funnelEvents"), strict=True))
 
@@ -110,7 +114,7 @@ values (:project_id, :table, :reason, :cutoff, :rows)
 def soft_delete_cleanup() -> None:
     """Hard-delete resources that were soft-deleted more than 7 days ago."""
     run, settings = current_run(), get_revenue_settings()
-    run.count(**dict.fromkeys([*(step.report for step in _STEPS), *_EVENTS.values()], 0))
+    run.count(**dict.fromkeys(_REPORT, 0))
     cutoff = datetime.now(UTC) - timedelta(days=settings.soft_delete_days)
     _Cleanup(run, settings, cutoff).all()
     if not any(run.counts.values()):

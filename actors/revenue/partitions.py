@@ -43,7 +43,7 @@ def partition_creation() -> None:
     """Create monthly partitions for the event tables."""
     run, settings = current_run(), get_revenue_settings()
     months = [Month.of(datetime.now(UTC)).later(number) for number in range(settings.partition_months_ahead + 1)]
-    made = create(months, wait_seconds=settings.pruning_lock_seconds)
+    made = create(months, wait_seconds=settings.partition_lock_seconds)
     run.note(created=made.created, existing=made.existing)
     if made.skipped:
         run.note(skipped_tables=made.skipped)

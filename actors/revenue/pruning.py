@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from callboard import Run
 
 _GIB = 1024**3
-_LOCK_NOT_AVAILABLE = "55P03"
+_TIMEOUTS = ("55P03", "57014")  # of a lock, of a statement
 _SAMPLE_PAGES = 200
 # What a page cannot hold, and what rows of different lengths leave empty at its end: no space that new rows could use.
 _PACKED = 0.95
 _LINE_POINTER = 4  # bytes a row takes at its page's head; its own are padded to a multiple of 8
 
+_WHOLE_WAIT = text("select set_config('statement_timeout', :wait, true)")
+_DEAD = text("select coalesce(max(n_dead_tup), 0) from pg_stat_all_tables where relid = cast(:name as regclass)")
 _SIZE = text("select pg_database_size(current_database())")
 
 
@@ -99,18 +101,20 @@ class _Pruner:
         """Drop the oldest partition of a month before the current one, and return its name; None without such a one."""
         try:
             with transaction() as connection:
-                hold_partitions(connection, self._settings.pruning_lock_seconds)
+                hold_partitions(connection, self._settings.partition_lock_seconds)
                 old = [one for one in partitions(connection) if one.month is not None and one.month < current]
                 if not old:
                     return None
                 oldest = min(old, key=lambda one: one.age)
+                # The locks of the parent and of the partition are waited for one after the other, the first one held.
+                connection.execute(_WHOLE_WAIT, {"wait": f"{2000 * self._settings.partition_lock_seconds:.0f}ms"})
                 connection.execute(text(f"drop table revenue.{oldest.name}"))
         except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            if getattr(error.orig, "sqlstate", None) not in _TIMEOUTS:
                 raise
             raise TransientError(
                 f"No partition could be dropped: somebody held a lock on the event tables for more than "
-                f"{self._settings.pruning_lock_seconds} s; end the transaction that pg_stat_activity shows as oldest"
+                f"{self._settings.partition_lock_seconds} s; end the transaction that pg_stat_activity shows as oldest"
             ) from error
         return oldest.name
 
@@ -118,6 +122,9 @@ class _Pruner:
         """Delete oldest rows until the bytes they took, with those that can be used again, are as many as `excess`."""
         left = self._settings.pruning_batches
         found = _by_age()
+        for partition in found:
+            if _has_dead_rows(partition):  # of a run that was killed before it came to that, or of somebody else's
+                _vacuum(partition)
         excess -= sum(_reusable(one) for one in found)
         for partition in found:
             if excess <= 0 or left == 0 or self._run.cancelled:
@@ -203,6 +210,11 @@ def _reusable(partition: Partition) -> int:
         """  # noqa: S608 - a partition's name, from the catalogue
         width = connection.execute(text(sample)).scalar_one()
     return max(0, int(told.relpages * told.page * _PACKED - told.rows * float(width or 0)))
+
+
+def _has_dead_rows(partition: Partition) -> bool:
+    with transaction() as connection:
+        return bool(connection.execute(_DEAD, {"name": f"revenue.{partition.name}"}).scalar_one())
 
 
 def _vacuum(partition: Partition) -> None:

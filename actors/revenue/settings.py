@@ -32,9 +32,6 @@ class RevenueSettings(BaseSettings):
         description="Size (1024^3 bytes) above which the oldest events go; 0: never. Also MAX_DATABASE_SIZE_GB.",
         validation_alias=AliasChoices("CALLBOARD_REVENUE_MAX_DATABASE_SIZE_GB", "MAX_DATABASE_SIZE_GB"),
     )
-    pruning_lock_seconds: float = Field(
-        0.5, gt=0, le=1, description="Longest wait for the lock that dropping a partition takes; then the run fails."
-    )
     pruning_batch: int = Field(1_000, ge=1, description="Rows deleted in one statement.")
     pruning_batches: int = Field(100, ge=1, description="Such statements in one run.")
 
@@ -42,7 +39,10 @@ class RevenueSettings(BaseSettings):
     soft_delete_days: float = Field(7.0, ge=0, description="Days between soft and hard deletion.")
     soft_delete_batch: int = Field(5_000, ge=1, description="Event rows deleted in one transaction.")
 
-    # partition_creation
+    # partition_creation, db_pruning
+    partition_lock_seconds: float = Field(
+        0.5, gt=0, le=0.5, description="Longest wait for a lock to make or drop a partition; then the run fails."
+    )
     partition_months_ahead: int = Field(2, ge=0, le=24, description="Months after the current one that are made.")
 
 

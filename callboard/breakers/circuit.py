@@ -96,17 +96,6 @@ class Breaker:
         except LookupError:  # no ledger: a unit test, or a script
             return
 
-    def require_closed(self) -> None:
-        """For who would have much to prepare before the call: is it worth while? Costs nothing, and is no probe.
-
-        Raises:
-            BreakerOpen: The target is left alone, and it is not yet time to probe it.
-        """
-        standing = known.of(self.key)
-        wait = standing.probe_at - time.monotonic()
-        if standing.state != "closed" and wait > 0:
-            raise BreakerOpen(self.key, retry_after=max(wait, _SOON_SECONDS))
-
     def _ask(self, standing: Standing) -> None:
         wait = standing.probe_at - time.monotonic()
         if wait > 0:

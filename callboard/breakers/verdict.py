@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from callboard._causes import is_httpx
 from callboard.errors import AuthenticationError, BreakerOpen, PermanentError, TransientError
+from callboard.outside import NotPublic
 
 if TYPE_CHECKING:
     import httpx
@@ -29,10 +30,10 @@ def verdict(error: BaseException | None) -> Verdict:
 
     An answer that blames the caller (4xx, a refused credential) comes from a target that is well.
     """
+    if isinstance(error, BreakerOpen | NotPublic):  # nothing was sent
+        return Verdict.UNKNOWN
     if error is None or isinstance(error, PermanentError | AuthenticationError):
         return Verdict.WELL
-    if isinstance(error, BreakerOpen):
-        return Verdict.UNKNOWN
     if isinstance(error, TransientError | ConnectionError | TimeoutError):
         return Verdict.UNWELL
     if is_httpx(error, "HTTPStatusError"):

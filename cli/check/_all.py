@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from callboard.ledger.database import dispose
 from cli._errors import explain
 from cli._samples import use
-from cli.check import _broker, _database, _jobs, _machine, _notifications, _settings
+from cli.check import _breakers, _broker, _database, _jobs, _machine, _notifications, _settings
 from cli.check._finding import error
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def findings() -> list[Finding]:
     found += _guarded("database", partial(_database.checks, settings))
     found += _guarded("broker", partial(_broker.checks, settings))
     found += _guarded("jobs", partial(_jobs.queues, settings))
+    found += _guarded("breakers", _breakers.checks)
     found += _guarded("notify", partial(_notifications.checks, settings))
     found += _guarded("machine", partial(_machine.checks, settings))
     dispose()

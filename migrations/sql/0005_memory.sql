@@ -393,6 +393,7 @@ CREATE TABLE memory.sync_jobs (
     memories_updated INTEGER DEFAULT 0 NOT NULL,
     memories_deleted INTEGER DEFAULT 0 NOT NULL,
     attempts INTEGER DEFAULT 0 NOT NULL,
+    starts INTEGER DEFAULT 0 NOT NULL,
     error TEXT,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE,
@@ -456,6 +457,7 @@ COMMENT ON COLUMN memory.tenant_settings.token_budget IS 'language model tokens 
 COMMENT ON COLUMN memory.tenant_settings.summarised_at IS 'when its clusters were last looked at';
 COMMENT ON COLUMN memory.webhooks.event_types IS 'e.g. memory.created; * is any';
 COMMENT ON COLUMN memory.webhooks.retry_base_seconds IS 'null, here and below: as the catalogue''s settings say';
+COMMENT ON COLUMN memory.sync_jobs.starts IS 'attempts that were cut off go on';
 COMMENT ON COLUMN memory.connections.sync_at IS 'the tenant''s time of day of DAILY and WEEKLY syncs; null: as the next one is';
 COMMENT ON COLUMN memory.connections.options IS 'e.g. a repository, a folder';
 COMMENT ON COLUMN memory.memories.importance_score IS '0 to 100';
@@ -472,4 +474,4 @@ COMMENT ON COLUMN memory.webhook_deliveries.replay_of IS 'the dead letter that i
 COMMENT ON COLUMN memory.webhook_deliveries.run_id IS 'the run that ended it';
 COMMENT ON COLUMN memory.webhook_deliveries.looked_after_until IS 'until when a run is on its way; then the poller sends another';
 COMMENT ON COLUMN memory.embeddings.content_hash IS 'of the text that was embedded';
-COMMENT ON COLUMN memory.memory_candidates.source_input_hash IS 'SHA-256 of the sanitised input';
+COMMENT ON COLUMN memory.memory_candidates.source_input_hash IS 'of the sanitised input, keyed as content_hash is';

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import dramatiq
 import httpx
+import httpx2
+import openai  # noqa: F401 - takes its time, once
 from sqlalchemy import Engine, event, text
 
 from callboard.compose import get_broker
@@ -25,6 +27,7 @@ from callboard.ledger.database import get_engine
 from callboard.loading import load_actors
 from callboard.settings import get_settings
 from callboard.testing import MemoryBroker
+from observability import logs
 from scheduler.reconciler import Reconciler
 
 if TYPE_CHECKING:
@@ -70,19 +73,20 @@ class Steps:
             self.take()
 
 
-def _clients() -> list[type[Any]]:
-    clients: list[type[Any]] = [httpx.Client]
-    if "httpx2" in sys.modules:  # what the openai client brings
-        clients.append(sys.modules["httpx2"].Client)
-    return clients
+def _clients() -> tuple[type[Any], ...]:
+    return httpx.Client, httpx2.Client  # the second one is the openai client's
 
 
 def serve() -> None:
-    """Answer until the input ends."""
+    """Answer until the input ends; what else is printed goes to stderr."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    logs.configure(format="json", level="critical", service="forge")
     dramatiq.set_broker(MemoryBroker())
     load_actors(get_settings())
     for line in sys.stdin:
-        print(json.dumps(_forked(json.loads(line))), flush=True)  # noqa: T201 - the protocol
+        answers.write(json.dumps(_forked(json.loads(line))) + "\n")
+        answers.flush()
 
 
 def _forked(order: dict[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,26 @@ stand-ins, and prints a line for each job. A point is a statement, a commit or a
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import random
 import subprocess
 import sys
+import tempfile
+import time
+from base64 import b64decode, b64encode
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
+from callboard.embedded import EmbeddedServers
+from callboard.ledger import migrate
+from sandbox.company import Plan, fill
+from sandbox.town import Town
 from tests.chaos.forge import CATALOGUES
 from tests.chaos.portrait import difference, portrait
 
@@ -22,6 +34,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.chaos.portrait import Portrait
+
+_TEMPLATE = "points_scene"
+#: Small ones, so that there are many points between the first row and the last.
+_BATCHES = (
+    "CALLBOARD_MEMORY_LIFECYCLE_BATCH",
+    "CALLBOARD_MEMORY_CAPTURE_BATCH",
+    "CALLBOARD_MEMORY_CLEANUP_BATCH",
+    "CALLBOARD_MEMORY_EMBED_BATCH",
+    "CALLBOARD_REVENUE_SOFT_DELETE_BATCH",
+)
+#: What the company has none of: a memory that many have just asked for, one without its vector, a delivery that waits.
+_MORE = """
+insert into memory.recalls (memory_id, tenant_id, user_id, recalled_at)
+select m.id, m.tenant_id, m.user_id, now() - interval '1 minute' * g
+from (select * from memory.memories where retention_status = 'active' order by id limit 3) m, generate_series(1, 12) g;
+insert into memory.webhook_deliveries (webhook_id, event_id, event_type, payload_json, created_at)
+select id, 'msg_' || id, 'memory.created',
+       '{"type": "memory.created", "timestamp": "2026-01-01T00:00:00Z", "data": {}}', now() - interval '1 minute'
+from memory.webhooks;
+update memory.memories set last_accessed_at = now() - interval '40 days', created_at = now() - interval '41 days',
+       tier_changed_at = now() - interval '41 days'
+where id % 3 = 0 and retention_status = 'active' and tier = 'hot' and archive_at > now();
+delete from memory.siem_destinations
+where tenant_id <> (select tenant_id from memory.audit_logs order by created_at desc limit 1);
+update memory.audit_logs set created_at = now() - interval '400 days'
+where id % 3 = 0 and tenant_id not in (select tenant_id from memory.siem_destinations);
+"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +70,6 @@ class Case:
     job: str
     schema: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    before: tuple[str, ...] = ()  #: jobs that run first, whole: what they leave is what this one works on
 
     @property
     def name(self) -> str:
@@ -62,7 +100,9 @@ class Forge:
             env=self._environment | {"CALLBOARD_ACTORS": ",".join(CATALOGUES)},
         )
 
-    def run(self, job: str, arguments: Mapping[str, Any], *, database: str, kill_at: int | None = None) -> dict[str, Any]:
+    def run(
+        self, job: str, arguments: Mapping[str, Any], *, database: str, kill_at: int | None = None
+    ) -> dict[str, Any]:
         """Run a job and all that it sends.
 
         Returns:
@@ -147,3 +187,123 @@ class Proof:
         told = difference(clean, portrait(url, case.schema))
         if told:
             found.wrong.append(f"{when}:\n{told}")
+
+
+CASES = (
+    Case("auto_summarization_job", "memory"),
+    Case("apply_forgetting_policies_job", "memory"),
+    Case("tier_transition_job", "memory"),
+    Case("retention_enforcement_job", "memory"),
+    Case("generate_daily_insights_job", "memory"),
+    Case("process_capture_queue_job", "memory"),
+    Case("process_scheduled_syncs", "memory"),
+    Case("siem_forwarding_job", "memory"),
+    Case("cleanup_expired_sessions", "memory"),
+    Case("audit_log_retention", "memory"),
+    Case("intelligence_reevaluate", "memory"),
+    Case("refresh_embeddings", "memory"),
+    Case("webhook.poll", "memory"),
+    Case("revenuecat_sync_all", "revenue"),
+    Case("soft_delete_cleanup", "revenue"),
+    Case("partition_creation", "revenue"),
+    Case("db_pruning", "revenue"),
+)
+
+
+class Scenes:
+    """Databases with the sample company in them, each a copy of one template."""
+
+    def __init__(self, server_url: str, town: Town) -> None:
+        self.key = b64encode(os.urandom(32)).decode()
+        self._server_url, self._numbers = server_url, itertools.count(1)
+        self._execute(f"create database {_TEMPLATE}")
+        url = self._url(_TEMPLATE)
+        migrate.upgrade(url)
+        fill(
+            url,
+            Plan(
+                memories=120,
+                tenants=2,
+                events=900,
+                webhooks=tuple(f"{town.urls['webhooks']}/hooks/{name}" for name in ("crm", "audit")),
+                siem=(("splunk", town.urls["splunk"]), ("custom", f"{town.urls['webhooks']}/hooks/siem")),
+                outside=True,
+                secret_key=b64decode(self.key),
+            ),
+        )
+        with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(_MORE)
+
+    @contextmanager
+    def __call__(self, case: Case) -> Iterator[str]:  # noqa: ARG002 - all have the same
+        """The URL of a fresh one, for as long as the block lasts."""
+        name = f"points_{next(self._numbers)}"
+        self._execute(f"create database {name} template {_TEMPLATE}")
+        yield self._url(name)
+        self._execute(f"drop database {name} with (force)")
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self._server_url.replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload] # our own words
+
+    def _url(self, name: str) -> str:
+        return self._server_url.replace("/callboard?", f"/{name}?", 1)
+
+
+def environment_of(scenes: Scenes, town: Town) -> dict[str, str]:
+    """What the forge must be told: the stand-ins, the key, and no pauses."""
+    return (
+        dict(os.environ)
+        | town.environment
+        | {
+            "CALLBOARD_SECRET_KEYS": scenes.key,
+            "CALLBOARD_REVENUE_REVENUECAT_PAUSE_SECONDS": "0",
+            "CALLBOARD_REVENUE_MAX_DATABASE_SIZE_GB": "0.001",
+            "CALLBOARD_MEMORY_SYNC_TENANT_LIMIT": "9",  # else some are left for the next tick, and twice is not once
+            **dict.fromkeys(_BATCHES, "9"),
+        }
+    )
+
+
+@contextmanager
+def prepared(server_url: str) -> Iterator[Proof]:
+    """Everything that a proof needs, on a server that is there."""
+    with Town(broken=False) as town:
+        scenes = Scenes(server_url, town)
+        forge = Forge(environment_of(scenes, town))
+        try:
+            yield Proof(forge, scenes)
+        finally:
+            forge.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prove, and print a line for each job."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.points", description=__doc__.partition("\n")[0])
+    parser.add_argument("--jobs", help="some, comma separated")
+    parser.add_argument("--points", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args(arguments)
+    chosen = [case for case in CASES if not given.jobs or case.job in given.jobs.split(",")]
+    bad = 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedServers(Path(folder)) as servers,
+        prepared(servers.start().database_url) as proof,
+    ):
+        for case in chosen:
+            began = time.monotonic()
+            found = proof.of(case, points=given.points, dice=random.Random(given.seed))
+            bad += bool(found.wrong)
+            print(_line(found, time.monotonic() - began), flush=True)  # noqa: T201 - a command
+    return 1 if bad else 0
+
+
+def _line(found: Finding, took: float) -> str:
+    verdict = "the same end" if not found.wrong else f"{len(found.wrong)} ends differ"
+    line = f"{found.case.job:<30} {found.steps:>6} steps  killed at {len(found.killed_at):>3}  {verdict}  {took:.0f} s"
+    return "\n".join([line, *found.wrong[:3]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

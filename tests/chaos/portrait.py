@@ -7,17 +7,26 @@ is rightly made, and logged, again.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from pgvector.sqlalchemy import HALFVEC
+
+from actors.memory import tables as memory
+from actors.revenue import tables as revenue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_LOGS = {"webhook_attempts", "siem_attempts", "tenant_tokens"}
-_LEFT_OUT = {"id", "latency_seconds", "transaction_id", "attempts", "position", "retry_count"}
+_LOGS = {"webhook_attempts", "siem_attempts", "tenant_tokens", "watermarks"}
+_LEFT_OUT = {"id", "latency_seconds", "transaction_id", "attempts", "starts", "position", "retry_count", "run_id"}
+_TABLES = {"memory": memory.metadata, "revenue": revenue.metadata}
+_SHOWN = 600  # characters of a row
 _MEMORY_IDS = {"memory_id", "superseded_by"}
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+Z?")  # within a JSON document
 
 Portrait = dict[str, Counter[str]]
 
@@ -26,12 +35,10 @@ def portrait(url: str, schema: str) -> Portrait:
     """Each table's rows, with how often each comes."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
-        metadata = sa.MetaData(schema=schema)
-        metadata.reflect(connection, schema=schema)
         names = _memories(connection) if schema == "memory" else {}
         return {
             table.name: Counter(_rows(connection, table, names))
-            for table in metadata.sorted_tables
+            for table in _TABLES[schema].sorted_tables
             if table.name not in _LOGS
         }
 
@@ -41,8 +48,8 @@ def difference(one: Portrait, other: Portrait, *, most: int = 5) -> str:
     lines = []
     for table in sorted(one.keys() | other.keys()):
         first, second = one.get(table, Counter()), other.get(table, Counter())
-        lines += [f"{table} - {row}" for row in list(first - second)[:most]]
-        lines += [f"{table} + {row}" for row in list(second - first)[:most]]
+        lines += [f"{table} - {row[:_SHOWN]}" for row in list(first - second)[:most]]
+        lines += [f"{table} + {row[:_SHOWN]}" for row in list(second - first)[:most]]
     return "\n".join(lines)
 
 
@@ -68,14 +75,14 @@ def _is_given(column: sa.Column[Any]) -> bool:
 
 
 def _told(column: sa.Column[Any], value: object, names: Mapping[int, str]) -> object:
-    if value is None or isinstance(column.type, sa.DateTime | sa.LargeBinary):
-        return value if value is None else "…"
+    if value is None:
+        return None
+    if isinstance(column.type, sa.DateTime | sa.LargeBinary | HALFVEC) or (
+        column.name == "source_object_id" and isinstance(value, int)
+    ):
+        return "…"
     if column.name in _MEMORY_IDS:
         return names.get(value, value)  # type: ignore[call-overload]  # an integer
     if column.name == "parent_ids":
         return sorted(names.get(one, str(one)) for one in value)  # type: ignore[attr-defined]  # a list of them
-    if isinstance(value, float):
-        return round(value, 3)
-    if type(column.type).__name__ in ("NullType", "HALFVEC"):
-        return "…"
-    return value
+    return round(value, 3) if isinstance(value, float) else _MOMENT.sub("…", str(value))

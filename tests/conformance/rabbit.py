@@ -41,6 +41,7 @@ class RabbitRig(Rig):
     fails: ClassVar[Mapping[str, str]] = FAILS
     by_chance: ClassVar[frozenset[str]] = frozenset(case for case, why in FAILS.items() if why == _BANDS)
     far_ms = 3 * 365 * 86_400_000
+    patience = 4.0
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class RabbitRig(Rig):
 
     def _open(self) -> Transport:
         broker: Any = RabbitBroker(url=self.url, middleware=[], namespace=self.namespace)
-        broker.patience = 4.0
+        broker.patience = self.patience
         opened: Transport = broker
         return opened
 

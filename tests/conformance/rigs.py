@@ -48,6 +48,8 @@ class Rig(ABC):
     fails: ClassVar[Mapping[str, str]] = {}
     #: Those of them that may pass when the server happens to be slow.
     by_chance: ClassVar[frozenset[str]] = frozenset()
+    #: Seconds that a case waits for what must come; those of `fails` wait for what does not.
+    patience = 10.0
     #: The longest delay in milliseconds that the transport has to bear.
     far_ms = 10 * 365 * 86_400_000
 

@@ -82,6 +82,7 @@ def expected(of: Mapping[str, int]) -> Counts:
     )
 
 
+@pytest.mark.long
 def test_counters_equal_the_ledger_to_the_unit(rig: Rig) -> None:
     rig.fleet.start([sys.executable, "-m", "cli", "scheduler"], {})
     rig.fleet.start([sys.executable, "-m", "cli", "worker", "-p", "3", "-t", "4"], {})

@@ -65,6 +65,7 @@ def is_foreign(target: Target) -> bool:
     return any(name.startswith(("redis_", "pg_")) for name in metrics_of(target.expr))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(200)
 def test_no_panel_is_empty_on_real_metrics(tmp_path: Path) -> None:
     with Site(tmp_path, calm=False, actors=JOBS) as site:

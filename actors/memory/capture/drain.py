@@ -47,19 +47,20 @@ class Drain:
         self._failure: PermanentError | None = None
 
     def drain(self, extent: Extent) -> None:
-        """Decide on all that was pending when the run began; returns early when the run is cancelled.
+        """Decide on what was pending when the run began, up to `capture_limit`; returns early when it is cancelled.
 
         Raises:
             TransientError, AuthenticationError, PermanentError: The model does not work, or there is no key for texts;
                 what needs it is pending still, and all else is decided.
         """
         after = done = 0
-        while not self._run.cancelled:
+        total = min(extent.total, self._settings.capture_limit)
+        while done < total and not self._run.cancelled:
             batch = self._next(Part(after, extent.last, self._settings.capture_attempts, self._settings.capture_batch))
             if not batch:
                 break
             after, done = batch[-1].id, done + len(batch)
-            self._run.progress(done, max(done, extent.total), f"{done} of {extent.total} candidates")
+            self._run.progress(done, max(done, total), f"{done} of {total} candidates")
         self._raise_failure()
 
     def promote(self, candidate_id: int) -> bool:
@@ -122,6 +123,8 @@ class Drain:
             try:
                 with transaction() as connection:
                     verdicts = promote(connection, queue.take_one(connection, candidate.id), vectors, self._now)
+            except PermanentError as error:  # of the user's own key: that of the installation was there for the batch
+                verdicts = self._give_up(candidate, error)
             except CallboardError:
                 raise
             except Exception as error:  # noqa: BLE001 - one candidate's fault, whatever it is, must not stop the others
@@ -157,6 +160,8 @@ class Drain:
 
 def _why(error: Exception) -> str:
     """Why it failed; Postgres' full message would quote what people wrote."""
+    if isinstance(error, CallboardError):
+        return str(error)
     cause = getattr(error, "orig", None) or error
     diagnosis = getattr(cause, "diag", None)
     return getattr(diagnosis, "message_primary", None) or type(cause).__name__

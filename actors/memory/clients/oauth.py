@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from callboard import AuthenticationError, PermanentError, TransientError, http_client
+from callboard import AuthenticationError, PermanentError, TransientError, breaker, http_client
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -44,20 +44,21 @@ def renew(client: Client, refresh_token: str, *, now: datetime) -> Tokens:
     Raises:
         AuthenticationError: The user took the permission back, or it is over: they must connect again.
         PermanentError: The provider does not know this installation.
-        TransientError: It cannot be reached, or does not answer well.
+        TransientError, BreakerOpen: It cannot be reached, or does not answer well.
     """
     form = {"grant_type": "refresh_token", "client_id": client.client_id, "refresh_token": refresh_token}
     if client.client_secret is not None:
         form["client_secret"] = client.client_secret.get_secret_value()
-    try:
-        with http_client() as http:
-            response = http.post(client.token_url, data=form)
-    except httpx.RequestError as error:
-        raise TransientError(f"{client.token_url} cannot be reached ({type(error).__name__}: {error})") from error
-    document = _document(response)
-    if not response.is_success:
-        raise _refusal(client, response, str(document.get("error", "")))
-    return _tokens(client, document, now)
+    with breaker(f"oauth:{client.name}"):
+        try:
+            with http_client() as http:
+                response = http.post(client.token_url, data=form)
+        except httpx.RequestError as error:
+            raise TransientError(f"{client.token_url} cannot be reached ({type(error).__name__}: {error})") from error
+        document = _document(response)
+        if not response.is_success:
+            raise _refusal(client, response, str(document.get("error", "")))
+        return _tokens(client, document, now)
 
 
 def _tokens(client: Client, document: dict[str, Any], now: datetime) -> Tokens:

@@ -10,10 +10,10 @@ AuthenticationError   the user must connect again
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from time import sleep, time
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import httpx
@@ -119,7 +119,6 @@ class Provider:
         headers: Sent with every request.
         limited: Whether an answer says that we asked too often.
         patience: Longest wait, in seconds, that is sat out here; for a longer one RateLimited is raised.
-        wait: Waits for so many seconds.
     """
 
     def __init__(
@@ -131,10 +130,9 @@ class Provider:
         headers: Mapping[str, str] | None = None,
         limited: Callable[[Answer], bool] = too_many,
         patience: float = 10.0,
-        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name = name
-        self._access, self._limited, self._patience, self._wait = access, limited, patience, wait
+        self._access, self._limited, self._patience = access, limited, patience
         self._base = httpx.URL(base_url)
         self._http = http_client(
             base_url=base_url,
@@ -198,7 +196,7 @@ class Provider:
             pause = pause_of(answer.headers)
             if pause is not None and pause > self._patience:
                 break
-            self._wait(min(_DEFAULT_WAIT if pause is None else pause, self._patience))
+            sleep(min(_DEFAULT_WAIT if pause is None else pause, self._patience))
         raise RateLimited(self._said(answer), retry_after=pause)
 
     def _send(self, method: str, target: str, limit: int, options: dict[str, Any]) -> Answer:
@@ -242,7 +240,7 @@ def pause_of(headers: Mapping[str, str], now: float | None = None) -> float | No
 
     None where the headers say nothing of the kind.
     """
-    at = time.time() if now is None else now
+    at = time() if now is None else now
     told = headers.get("retry-after", "").strip()
     if told:
         return _seconds(told, at)

@@ -101,10 +101,10 @@ def sweep(run: Run, settings: MemorySettings, now: datetime) -> None:
 
 
 def share(settings: MemorySettings) -> int:
-    """How many memories a run has to score; at least one transaction's worth."""
+    """How many memories a run has to score."""
     with transaction() as connection:
         memories: int = connection.scalars(_ALL).one()
-    return max(math.ceil(memories / (_RUNS_A_DAY * settings.sweep_days)), _SCORED_AT_ONCE)
+    return max(math.ceil(memories / (_RUNS_A_DAY * settings.sweep_days)), 1)
 
 
 def _next(connection: Connection, most: int, now: datetime) -> Sequence[int]:

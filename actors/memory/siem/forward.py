@@ -55,7 +55,7 @@ def siem_forward_batch(destination: str) -> None:
     try:
         _Forwarding(settings, run, UUID(destination)).go_on()
     except BreakerOpen as error:
-        raise Postponed(error.retry_after or 1.0, str(error)) from error
+        raise Postponed(error.retry_after, str(error)) from error
 
 
 class _Forwarding:

@@ -1,6 +1,7 @@
 """Clusters, and whether their summaries say what their members say.
 
-Members are memories in use or in the archive, superseded ones too: they are how the subject came to be what it is.
+Members are memories in use or in the archive, superseded ones too: they are how the subject came to be what it is. A
+first summary takes enough of those in use.
 A summary is up to date as long as its `cluster_hash` is that of the members: SHA-256 over their ids, the hashes of
 their texts and what superseded them. Scores, tiers and recalls are not in it: they change nothing in a summary.
 """
@@ -19,8 +20,9 @@ from callboard import PermanentError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from typing import Any
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
 _STANDINGS = """
 select m.tenant_id, m.user_id, m.project_id, m.environment, m.extracted_type, m.extracted_key,
@@ -38,8 +40,8 @@ where m.user_id = any(:users) and m.retention_status in ('active', 'archived')
 """
 _GROUPED = """
 group by 1, 2, 3, 4, 5, 6
-having count(*) filter (where not m.is_summary)
-    >= case when bool_or(m.is_summary) then 1 else coalesce(max(s.summary_min_cluster_size), :least) end
+having case when bool_or(m.is_summary) then count(*) filter (where not m.is_summary) > 0
+    else count(*) filter (where m.retention_status = 'active') >= coalesce(max(s.summary_min_cluster_size), :least) end
 order by m.user_id, m.extracted_type, m.extracted_key, m.environment, m.project_id
 """
 _OF_USERS = text(_STANDINGS + _GROUPED).bindparams(bindparam("users", type_=ARRAY(Uuid)))
@@ -51,10 +53,33 @@ _OF_ONE = text(
 """
     + _GROUPED
 ).bindparams(bindparam("users", type_=ARRAY(Uuid)))
-_OF_MEMORIES = text("""
-select distinct tenant_id, user_id, project_id, environment, extracted_type, extracted_key
-from memory.memories where id = any(:ids)
-""")
+_OF_MEMORIES = text(
+    """
+with asked as materialized (
+    select distinct user_id, project_id, environment, extracted_type, extracted_key
+    from memory.memories where id = any(:ids)
+)
+"""
+    + _STANDINGS.replace(
+        "where m.user_id = any(:users)",
+        """
+join asked a on a.user_id = m.user_id and a.extracted_key = m.extracted_key and a.extracted_type = m.extracted_type
+    and a.environment = m.environment and a.project_id is not distinct from m.project_id
+where true""",
+    )
+    + _GROUPED
+)
+# What it says of them is to be forgotten too; the retention job takes the steps.
+_END_ORPHANS = text("""
+update memory.memories s set retention_expires_at = :now
+where s.user_id = any(:users) and s.is_summary and s.retention_status = 'active'
+  and (s.retention_expires_at is null or s.retention_expires_at > :now)
+  and not exists (
+    select from memory.memories m
+    where m.user_id = s.user_id and m.extracted_key = s.extracted_key and m.extracted_type = s.extracted_type
+      and m.environment = s.environment and m.project_id is not distinct from s.project_id
+      and m.retention_status in ('active', 'archived') and not m.is_summary)
+""").bindparams(bindparam("users", type_=ARRAY(Uuid)))
 
 
 class Cluster(NamedTuple):
@@ -105,16 +130,26 @@ class Standing(NamedTuple):
 def standings(connection: Connection, user_ids: Sequence[UUID], *, least: int, now: datetime) -> list[Standing]:
     """All clusters of these users that are worth a summary; `least` members make one where the tenant says nothing."""
     found = connection.execute(_OF_USERS, {"users": list(user_ids), "least": least, "now": now})
-    return [Standing(Cluster(*row[:6]), *row[6:10]) for row in found]
+    return [_standing(row) for row in found]
+
+
+def end_orphans(connection: Connection, user_ids: Sequence[UUID], *, now: datetime) -> int:
+    """Let the time of summaries end whose members were all deleted; how many there were."""
+    return connection.execute(_END_ORPHANS, {"users": list(user_ids), "now": now}).rowcount
 
 
 def standing_of(connection: Connection, cluster: Cluster, *, least: int, now: datetime) -> Standing | None:
     """How one cluster stands; None if it is not worth a summary."""
     given = {**cluster._asdict(), "users": [cluster.user_id], "least": least, "now": now}
     row = connection.execute(_OF_ONE, given).one_or_none()
-    return None if row is None else Standing(cluster, *row[6:10])
+    return None if row is None else _standing(row)
 
 
-def clusters_of(connection: Connection, memory_ids: Sequence[int]) -> list[Cluster]:
-    """The clusters that these memories belong to, each once."""
-    return [Cluster(*row) for row in connection.execute(_OF_MEMORIES, {"ids": list(memory_ids)})]
+def standings_around(connection: Connection, memory_ids: Sequence[int], *, least: int, now: datetime) -> list[Standing]:
+    """How the clusters of these memories stand that are worth a summary."""
+    found = connection.execute(_OF_MEMORIES, {"ids": list(memory_ids), "least": least, "now": now})
+    return [_standing(row) for row in found]
+
+
+def _standing(row: Row[Any]) -> Standing:
+    return Standing(Cluster(*row[:6]), *row[6:10])

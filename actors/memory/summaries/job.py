@@ -7,7 +7,6 @@ next run. A cluster that fails is left to the next run too; what fails for all o
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from sqlalchemy import text
 from actors.memory.budget import BudgetSpent
 from actors.memory.clients.model import Model, fails_for_all
 from actors.memory.settings import MemorySettings, get_memory_settings
-from actors.memory.summaries.clusters import Cluster, Standing, clusters_of, standing_of, standings
+from actors.memory.summaries.clusters import Cluster, Standing, end_orphans, standings, standings_around
 from actors.memory.summaries.summarise import summarise
 from callboard import (
     Backoff,
@@ -101,17 +100,23 @@ def summarise_cluster(cluster: str) -> None:
 def wanted(connection: Connection, memory_ids: Sequence[int]) -> int:
     """Ask for a summary of every cluster of these memories that is due for one; how many were asked for.
 
-    The runs leave after the commit of the connection's transaction. Costs two statements where nothing is due.
+    The runs leave after the commit of the connection's transaction. Costs one statement where nothing is due, and
+    nothing at all where no language model is set.
     """
     settings, now = get_memory_settings(), datetime.now(UTC)
-    asked = 0
-    for cluster in clusters_of(connection, memory_ids):
-        standing = standing_of(connection, cluster, least=settings.summary_min_cluster_size, now=now)
-        if standing is not None and not standing.is_current:
-            with suppress(DuplicateRun):
-                outbox.send(connection, summarise_cluster, cluster=str(cluster))
-                asked += 1
-    return asked
+    if settings.model_key is None or not memory_ids:
+        return 0
+    around = standings_around(connection, memory_ids, least=settings.summary_min_cluster_size, now=now)
+    return sum(_ask_for(connection, standing.cluster) for standing in around if not standing.is_current)
+
+
+def _ask_for(connection: Connection, cluster: Cluster) -> bool:
+    """Whether there was no run for it already."""
+    try:
+        outbox.send(connection, summarise_cluster, cluster=str(cluster))
+    except DuplicateRun:
+        return False
+    return True
 
 
 def due_tenants(settings: MemorySettings, now: datetime) -> list[UUID]:
@@ -184,6 +189,7 @@ def _standings(tenant: UUID, work: _Work) -> Iterator[Standing]:
         with transaction() as connection:
             given = {"tenant": tenant, "last": last, "most": _USERS_AT_ONCE}
             users = list(connection.scalars(_USERS, given))
+            end_orphans(connection, users, now=work.now)
             found = standings(connection, users, least=work.settings.summary_min_cluster_size, now=work.now)
         yield from found
         if len(users) < _USERS_AT_ONCE:

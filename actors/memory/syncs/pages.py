@@ -39,7 +39,7 @@ NAMES = (
 _LONGEST_ID = 1000
 _BATCH = 500
 _HOLD = text("""
-select from memory.sync_jobs where id = :id and status = 'RUNNING' and attempts = :attempts and pages = :pages
+select from memory.sync_jobs where id = :id and status = 'RUNNING' and starts = :starts and pages = :pages
 for no key update
 """)
 _ADVANCE = text("""
@@ -102,7 +102,7 @@ def write_page(task: Task, page: Page, now: datetime) -> Counter[str]:
         Lost: Somebody else has the job; nothing was written.
     """
     with transaction() as connection:
-        held = connection.execute(_HOLD, {"id": task.id, "attempts": task.attempts, "pages": task.pages})
+        held = connection.execute(_HOLD, {"id": task.id, "starts": task.starts, "pages": task.pages})
         if held.rowcount == 0:
             raise Lost
         counts = _write(connection, task, page, now)

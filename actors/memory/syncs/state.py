@@ -18,35 +18,37 @@ if TYPE_CHECKING:
 
 #: The first attempt and three retries.
 ATTEMPTS = 4
+# An attempt that is cut off goes on. What is cut off so often kills its workers, and nobody else would ever stop it.
+_MOST_STARTS = 30
 _LONGEST_ERROR = 500
 _WAIT_FOR_A_PLACE = 30.0
 
 _TENANT = text("select tenant_id from memory.sync_jobs where id = :id")
 _HOLD_TENANT = text("select pg_advisory_xact_lock(hashtextextended('memory.syncs:' || cast(:tenant as text), 0))")
 _READ = text("""
-select j.id, j.connection_id, j.type, j.status, j.cursor, j.pages, j.attempts, j.failed_items, j.created_at,
+select j.id, j.connection_id, j.type, j.status, j.cursor, j.pages, j.attempts, j.starts, j.failed_items, j.created_at,
     c.tenant_id, c.user_id, c.project_id, c.environment, c.provider, c.options, c.status as connection_status
 from memory.sync_jobs j join memory.connections c on c.id = j.connection_id
 where j.id = :id for no key update of j
 """)
 _OTHERS = text("select count(*) from memory.sync_jobs where tenant_id = :tenant and status = 'RUNNING' and id <> :id")
 _START = text("""
-update memory.sync_jobs set status = 'RUNNING', attempts = :attempts, started_at = coalesce(started_at, :now),
-    completed_at = null
+update memory.sync_jobs set status = 'RUNNING', attempts = :attempts, starts = :starts,
+    started_at = coalesce(started_at, :now), completed_at = null
 where id = :id
 """)
 _END = text("""
 update memory.sync_jobs set status = :status, completed_at = :now, error = :error
-where id = :id and status = 'RUNNING' and attempts = :attempts
+where id = :id and status = 'RUNNING' and starts = :starts
 """)
 _REFUSE = text("update memory.sync_jobs set status = :status, completed_at = :now, error = :error where id = :id")
 _PUT_BACK = text("""
 update memory.sync_jobs set status = 'PENDING', attempts = attempts - :uncounted, error = :error
-where id = :id and status = 'RUNNING' and attempts = :attempts
+where id = :id and status = 'RUNNING' and starts = :starts
 """)
 _START_OVER = text("""
 update memory.sync_jobs set type = 'FULL', cursor = null
-where id = :id and status = 'RUNNING' and attempts = :attempts
+where id = :id and status = 'RUNNING' and starts = :starts
 """)
 _KEEP_CURSOR = text("update memory.connections set cursor = :cursor where id = :connection")
 _CONNECT_AGAIN = text("update memory.connections set status = 'needs_reauth' where id = :connection")
@@ -58,7 +60,10 @@ class Lost(Exception):  # noqa: N818 - what happened to us
 
 @dataclass(slots=True)
 class Task:
-    """A sync job that this run has, and the connection it is for; `cursor`, `type` and `pages` move on."""
+    """A sync job that this run has, and the connection it is for; `cursor`, `type` and `pages` move on.
+
+    `starts` is what others are told apart by: whoever started it last has it.
+    """
 
     id: UUID
     connection_id: UUID
@@ -66,6 +71,7 @@ class Task:
     cursor: str | None
     pages: int
     attempts: int
+    starts: int
     failed_items: int
     created_at: datetime
     tenant_id: UUID
@@ -111,20 +117,21 @@ def begin(job_id: UUID, now: datetime, *, limit: int, replayed: bool) -> Task | 
 def _refused(row: Any) -> tuple[str, str] | None:  # noqa: ANN401 - a row of _READ
     if row.connection_status != "active":
         return "CANCELLED", f"the connection is {row.connection_status}"
-    if row.status != "FAILED" and row.attempts >= ATTEMPTS:
-        return "FAILED", f"cut off in each of {row.attempts} attempts"
+    if row.status != "FAILED" and row.starts >= _MOST_STARTS:
+        return "FAILED", f"cut off {row.starts} times"
     return None
 
 
 def _started(connection: Connection, row: Any, now: datetime) -> Task | None:  # noqa: ANN401 - a row of _READ
-    attempts = 1 if row.status == "FAILED" else row.attempts + 1
+    counted = {"PENDING": row.attempts + 1, "RUNNING": row.attempts, "FAILED": 1}
+    changes = {"attempts": counted[row.status], "starts": 1 if row.status == "FAILED" else row.starts + 1}
     try:
         with connection.begin_nested():
-            connection.execute(_START, {"id": row.id, "attempts": attempts, "now": now})
+            connection.execute(_START, {"id": row.id, "now": now, **changes})
     except IntegrityError:  # a replay, while a newer job of the connection is under way
         return None
     columns = {name: getattr(row, name) for name in Task.__slots__}
-    return Task(**(columns | {"attempts": attempts}))
+    return Task(**(columns | changes))
 
 
 def complete(task: Task, now: datetime, note: str | None) -> None:
@@ -156,7 +163,7 @@ def put_back(task: Task, error: str, *, counted: bool) -> None:
     """It waits for its next attempt; one that was no fault of the job is not counted."""
     uncounted = 0 if counted else 1
     with transaction() as connection:
-        given = {"id": task.id, "attempts": task.attempts, "uncounted": uncounted, "error": shown(error)}
+        given = {"id": task.id, "starts": task.starts, "uncounted": uncounted, "error": shown(error)}
         connection.execute(_PUT_BACK, given)
 
 
@@ -167,7 +174,7 @@ def start_over(task: Task) -> None:
         Lost: Somebody else has it.
     """
     with transaction() as connection:
-        if connection.execute(_START_OVER, {"id": task.id, "attempts": task.attempts}).rowcount == 0:
+        if connection.execute(_START_OVER, {"id": task.id, "starts": task.starts}).rowcount == 0:
             raise Lost
     task.type, task.cursor = "FULL", None
 
@@ -178,6 +185,6 @@ def shown(error: str) -> str:
 
 
 def _end(connection: Connection, task: Task, status: str, now: datetime, error: str | None) -> None:
-    given = {"id": task.id, "attempts": task.attempts, "status": status, "now": now}
+    given = {"id": task.id, "starts": task.starts, "status": status, "now": now}
     if connection.execute(_END, {**given, "error": None if error is None else shown(error)}).rowcount == 0:
         raise Lost

@@ -92,6 +92,7 @@ sync_jobs = Table(
         for name in ("created", "updated", "deleted")
     ),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("starts", Integer, nullable=False, server_default=text("0"), comment="attempts that were cut off go on"),
     Column("error", Text),
     time("created_at", required=True),
     time("started_at"),
@@ -134,7 +135,7 @@ memory_candidates = Table(
     Column("source_type", Text, nullable=False),
     Column("category", Text, nullable=False),
     Column("content_ciphertext", LargeBinary, nullable=False),
-    Column("source_input_hash", Text, nullable=False, comment="SHA-256 of the sanitised input"),
+    Column("source_input_hash", Text, nullable=False, comment="of the sanitised input, keyed as content_hash is"),
     Column("extracted_key", Text),
     Column("importance", REAL, nullable=False, server_default=text("0.5")),
     Column("decision", Text, nullable=False, server_default=text("'pending'")),

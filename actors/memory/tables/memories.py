@@ -33,11 +33,13 @@ HEATS = ("skipped", "batched", "immediate")
 NO_PROJECT = "00000000-0000-0000-0000-000000000000"
 
 #: When a memory's next step of retention is due, in SQL; null: never. A deleted one without a time is looked at always.
-DUE = (
-    "CASE retention_status WHEN 'active' THEN LEAST(archive_at, retention_expires_at, expires_at) "
-    "WHEN 'archived' THEN LEAST(retention_expires_at, expires_at) "
-    "ELSE COALESCE(hard_delete_at, deleted_at, created_at) END"
-)
+#: Written as Postgres writes it, so that a comparison of the tables with a database finds no difference.
+DUE = """
+CASE retention_status
+    WHEN 'active'::text THEN LEAST(archive_at, retention_expires_at, expires_at)
+    WHEN 'archived'::text THEN LEAST(retention_expires_at, expires_at)
+    ELSE COALESCE(hard_delete_at, deleted_at, created_at)
+END""".strip()
 
 
 def _score(name: str, default: str) -> Column[float]:
@@ -121,7 +123,7 @@ Index(
 )
 
 #: What retention has to look at next; of columns that decay and tiers never write, so that these stay cheap.
-Index("memories_due_idx", text(f"({DUE})"), memories.c.id)
+Index("memories_due_idx", text(f"(\n{DUE})"), memories.c.id)
 
 #: Kept apart so that a memory's scores change without its vector being written again; halves suffice for cosine.
 embeddings = Table(

@@ -13,6 +13,7 @@ from actors.memory.webhooks.delivery import deliver
 from actors.memory.webhooks.events import WebhookEvent, emit
 from actors.memory.webhooks.poller import poll
 from actors.memory.webhooks.registry import NewWebhook, disable, enable, forget_previous, register, rotate
+from actors.memory.webhooks.sweep import webhook_retention
 
 __all__ = [
     "NewWebhook",
@@ -25,4 +26,5 @@ __all__ = [
     "poll",
     "register",
     "rotate",
+    "webhook_retention",
 ]

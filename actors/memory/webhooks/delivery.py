@@ -10,10 +10,12 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NoReturn
 
+from actors.memory.audit import AuditRow, audit
 from actors.memory.settings import get_memory_settings
 from actors.memory.webhooks import rows
 from actors.memory.webhooks.call import Outcome, call, key_of
 from actors.memory.webhooks.replays import is_replay, replayed
+from actors.memory.webhooks.turns import turns
 from callboard import (
     Backoff,
     BreakerOpen,
@@ -24,6 +26,7 @@ from callboard import (
     breaker,
     current_run,
     job,
+    transaction,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +38,9 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 3600.0
 _JITTER = 0.25
 _STEEPEST = 10.0
-# A place at an endpoint is asked for again after so long, at random, so that those who wait do not come all at once.
-_NO_SLOT_SECONDS = (0.5, 1.5)
+# A breaker stays open for 60 s; then one of those who come back probes the endpoint, and the others follow.
+_LEFT_ALONE_SECONDS = (30.0, 75.0)
+_LEFT_ALONE = "the endpoint's breaker is open"
 
 
 @job(
@@ -52,8 +56,9 @@ def deliver(delivery: str, webhook: str | None = None) -> None:
     number = rows.number_of(delivery)
     if number is None:
         raise PermanentError(f"{delivery!r} is no delivery; they are called wd_ and a number.")
-    if webhook is not None:
-        _require_closed(webhook, number, now)
+    # What waits for an endpoint that is left alone is much; to look at each in the database would cost the others.
+    if webhook is not None and breaker(key_of(webhook)).is_open:
+        _postpone(number, random.uniform(*_LEFT_ALONE_SECONDS), _LEFT_ALONE, now)  # noqa: S311 - spread
     with autocommit() as connection:
         if is_replay(run):
             number = replayed(connection, number, run, now)
@@ -62,21 +67,14 @@ def deliver(delivery: str, webhook: str | None = None) -> None:
             _deliver(connection, found, now)
 
 
-def _require_closed(webhook: str, number: int, now: datetime) -> None:
-    """What waits for an endpoint that is left alone is many; to look at each in the database would cost the others."""
-    try:
-        breaker(key_of(webhook)).require_closed()
-    except BreakerOpen as error:
-        _postpone(number, _until_probe(error), str(error), now)
-
-
 def _deliver(connection: Connection, delivery: Delivery | None, now: datetime) -> None:
     if delivery is None:
         current_run().note(state="deleted")
     elif not delivery.is_ours:
         _look_again(connection, delivery)
     elif not delivery.has_slot:
-        _postpone(delivery.id, random.uniform(*_NO_SLOT_SECONDS), "no free slot", now)  # noqa: S311 - spread
+        wait = turns.wait(delivery.webhook_id, min(delivery.concurrency, get_memory_settings().webhook_concurrency))
+        _postpone(delivery.id, wait, "no free slot", now)
     else:
         _send(connection, delivery, now)
 
@@ -92,7 +90,8 @@ def _send(connection: Connection, delivery: Delivery, now: datetime) -> None:
     try:
         outcome = call(delivery, get_memory_settings(), now)
     except BreakerOpen as error:
-        _postpone(delivery.id, _until_probe(error), str(error), now)
+        _postpone(delivery.id, error.retry_after or 0.0, _LEFT_ALONE, now)
+    turns.took(delivery.webhook_id, outcome.latency)
     if outcome.status is not None:
         current_run().note(http_status=outcome.status)
     _record(connection, delivery, outcome, datetime.now(UTC))
@@ -107,10 +106,29 @@ def _record(connection: Connection, delivery: Delivery, outcome: Outcome, now: d
         rows.retried(connection, delivery, outcome, after=after, now=now)
         raise TransientError(outcome.error, retry_after=after)
     else:
+        _bury(delivery, outcome, now)
+        raise PermanentError(outcome.error)
+
+
+def _bury(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
+    run = current_run()
+    with transaction() as connection:
         rows.buried(connection, delivery, outcome, run_id=run.id, now=now)
         if outcome.gone:
-            run.log.warning("webhook.disabled", webhook=str(delivery.webhook_id), tenant=str(delivery.tenant_id))
-        raise PermanentError(outcome.error)
+            audit(connection, [_disabled(delivery, outcome)])
+    if outcome.gone:
+        run.log.warning("webhook.disabled", webhook=str(delivery.webhook_id), tenant=str(delivery.tenant_id))
+
+
+def _disabled(delivery: Delivery, outcome: Outcome) -> AuditRow:
+    told = {"webhook_id": str(delivery.webhook_id), "name": delivery.name, "reason": outcome.error}
+    return AuditRow(
+        tenant_id=delivery.tenant_id,
+        event_type="webhook.disabled",
+        resource_type="webhook",
+        action="disable",
+        payload=told,
+    )
 
 
 def _postpone(number: int, seconds: float, why: str, now: datetime) -> NoReturn:
@@ -120,10 +138,6 @@ def _postpone(number: int, seconds: float, why: str, now: datetime) -> NoReturn:
         with autocommit() as connection:
             rows.look_after(connection, number, until)
     raise Postponed(seconds, why)
-
-
-def _until_probe(error: BreakerOpen) -> float:
-    return (error.retry_after or 0.0) * random.uniform(1, 1 + _JITTER)  # noqa: S311 - spread
 
 
 def backoff(delivery: Delivery) -> float:

@@ -49,10 +49,10 @@ def is_replay(run: Run) -> bool:
 
 
 def replayed(connection: Connection, delivery_id: int, run: Run, now: datetime) -> int:
-    """The delivery that the run is to make: a new one, unless the run had begun before, or somebody else was faster.
+    """The delivery that the run is to make: a new one, unless the run itself had made one before.
 
     Raises:
-        PermanentError: The delivery was deleted together with its webhook.
+        PermanentError: The delivery was deleted together with its webhook, or somebody else was faster.
     """
     last = connection.execute(_LAST, {"id": delivery_id}).one_or_none()
     if last is None:
@@ -61,4 +61,6 @@ def replayed(connection: Connection, delivery_id: int, run: Run, now: datetime) 
         return int(last.id)
     given = {"id": last.id, "now": now, "by": run.trigger, "until": now + LOOKED_AFTER}
     made = connection.execute(_REPLAY, given).scalar_one_or_none()
-    return replayed(connection, delivery_id, run, now) if made is None else int(made)
+    if made is None:
+        raise PermanentError(f"wd_{last.id} is being replayed, or was; a dead letter is replayed at most once.")
+    return int(made)

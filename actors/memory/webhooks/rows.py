@@ -30,7 +30,8 @@ _TAKE = """
 with found as materialized (
     select d.id, d.webhook_id, d.event_id, d.event_type, d.payload_json, d.status, d.retry_count, d.run_id,
            w.tenant_id, w.name, w.url, w.active, w.disabled_reason, w.auth_header_name, w.auth_header_value, w.secret,
-           w.previous_secret, coalesce(w.retry_base_seconds, %(base)s::float), coalesce(w.retry_factor, %(factor)s::float),
+           w.previous_secret, coalesce(w.retry_base_seconds, %(base)s::float),
+           coalesce(w.retry_factor, %(factor)s::float),
            coalesce(w.max_retries, %(retries)s::int), coalesce(w.concurrency, %(endpoint_slots)s::int) as concurrency,
            coalesce(w.timeout_seconds, %(timeout)s::float)
     from memory.webhook_deliveries d join memory.webhooks w on w.id = d.webhook_id where d.id = %(id)s

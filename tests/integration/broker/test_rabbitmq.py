@@ -503,6 +503,7 @@ def test_a_cut_connection_is_told_once_and_then_mended(broker: RabbitBroker, rab
     assert numbers(fetch(broker)) == [2]
 
 
+@pytest.mark.long
 def test_a_killed_server_keeps_what_it_confirmed(
     tmp_path: Path,
     rabbitmq: RabbitServer,

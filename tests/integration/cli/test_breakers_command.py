@@ -40,6 +40,16 @@ def test_the_list_names_what_is_left_alone_and_a_reset_ends_it(board: Board) -> 
     assert "siem:one" in board("breakers", "list", "--all").out
 
 
+def test_check_warns_of_what_is_left_alone(board: Board) -> None:
+    fail("siem:one", 3)
+    told = [each for each in json.loads(board("check", "--json").out) if each["subject"] == "breakers"]
+    assert [(each["level"], "siem:one is left alone since" in each["what"]) for each in told] == [("warning", True)]
+    assert "callboard breakers reset siem:one" in told[0]["mend"]
+    board("breakers", "reset", "siem:one")
+    told = [each for each in json.loads(board("check", "--json").out) if each["subject"] == "breakers"]
+    assert [each["level"] for each in told] == ["ok"]
+
+
 def test_one_that_is_not_there_is_told_of(board: Board) -> None:
     answer = board("breakers", "reset", "siem:none")
     assert answer.code == Exit.NOT_FOUND

@@ -33,6 +33,8 @@ from tests.support import alive, eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.long
+
 LINK = re.compile(r"open (http://127\.0\.0\.1:\d+)/sign-in/link\?token=(\S{32}) ")
 READY = re.compile(r"ready after (\d+(?:\.\d)?) s.* see (http://127\.0\.0\.1:\d+/metrics)")
 # Called daemon in a user namespace of its own, without any of root's powers; only the files are still root's.

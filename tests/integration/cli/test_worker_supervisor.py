@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Start = Callable[..., subprocess.Popen[str]]
 
 JOBS = "tests.integration.cli.stuck_jobs"  # not imported here: this process declares none of them
-WAYS = ("socket", "lock", "regex", "except", "sleep")
+WAYS = ("sleep", *(pytest.param(way, marks=pytest.mark.long) for way in ("socket", "lock", "regex", "except")))
 LIMIT, GRACE = 1.0, 1.0
 #: How much later than limit and grace a stuck process may be gone.
 ALLOWANCE = 1.0
@@ -122,6 +122,7 @@ def test_a_stuck_job_is_ended_by_force_its_neighbours_complete_and_the_sibling_i
     assert stop(supervisor) == 0
 
 
+@pytest.mark.long
 def test_a_job_that_holds_the_gil_beyond_its_lease_is_ended_long_before_its_limit(
     board: Board, service: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_job_that_holds_the_gil_beyond_its_lease_is_ended_long_before_its_limi
     assert letter == [{"kind": "poison", "job": "greedy"}]
 
 
+@pytest.mark.long
 def test_a_job_that_hangs_each_time_is_given_up_after_its_retries(board: Board, service: Start) -> None:
     service("worker", "--processes", "1", "--threads", "2")
     (run_id,) = send("stuck_again", ())
@@ -152,6 +154,7 @@ def completed(wanted: int) -> bool:
     return int(rows("select count(*) from board.runs where state = 'completed'")[0]["count"]) >= wanted
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wear", ["jobs", "memory"])
 def test_processes_are_renewed_one_at_a_time_without_losing_a_job_or_a_place(
     board: Board, service: Start, monkeypatch: pytest.MonkeyPatch, wear: str
@@ -205,6 +208,7 @@ def test_the_first_sigterm_drains_and_the_second_one_is_harmless(board: Board, s
     assert not any(alive(pid) for pid in pids)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("metrics", "most"), [("false", 20e6), ("true", 32e6)])
 def test_the_supervisor_is_thin(service: Start, monkeypatch: pytest.MonkeyPatch, metrics: str, most: float) -> None:
     monkeypatch.setenv("CALLBOARD_METRICS", metrics)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import event
 
-from callboard import BreakerOpen, PermanentError, Postponed, TransientError, breaker, transaction
+from callboard import BreakerOpen, NotPublic, PermanentError, Postponed, TransientError, breaker, transaction
 from callboard.breakers import known as knowing
 from callboard.breakers.verdict import Verdict, verdict
 from callboard.ledger import breakers as ledger
@@ -221,6 +221,7 @@ def answered(status: int) -> httpx.HTTPStatusError:
         (TransientError("away"), Verdict.UNWELL),
         (BreakerOpen("other", retry_after=1), Verdict.UNKNOWN),
         (PermanentError("400"), Verdict.WELL),
+        (NotPublic("10.0.0.1"), Verdict.UNKNOWN),
         (httpx.ConnectTimeout("slow"), Verdict.UNWELL),
         (httpx.UnsupportedProtocol("ftp"), Verdict.UNKNOWN),
         (answered(404), Verdict.WELL),

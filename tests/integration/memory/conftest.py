@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from actors.memory.embedding import embedding_refresh
+from actors.memory.heat import reevaluate_memory
+from actors.memory.insights import user_snapshot
 from actors.memory.settings import get_memory_settings
 from actors.memory.summaries import summarise_cluster
 from actors.memory.syncs import process_scheduled_syncs, run_sync_job
@@ -144,7 +147,7 @@ def intelligence_board(
     """The engine, with the jobs that the intelligence jobs send."""
     del openai
     with open_board(monkeypatch, memory_database, broker_url) as opened:
-        for each in (summarise_cluster,):
+        for each in (summarise_cluster, embedding_refresh, reevaluate_memory, user_snapshot):
             monkeypatch.setattr(each, "broker", opened.broker)
             opened.broker.declare_actor(each)
         yield opened

@@ -247,6 +247,14 @@ def test_a_cancelled_run_takes_no_further_batch(tenant: UUID, user: UUID) -> Non
     assert (run.counts["scanned"], decisions()) == (0, ["pending"])
 
 
+def test_a_run_leaves_what_is_too_much_to_the_next(monkeypatch: pytest.MonkeyPatch, tenant: UUID, user: UUID) -> None:
+    monkeypatch.setenv("CALLBOARD_MEMORY_CAPTURE_LIMIT", "4")
+    monkeypatch.setenv("CALLBOARD_MEMORY_CAPTURE_BATCH", "2")
+    get_memory_settings.cache_clear()
+    queue(tenant, user, *(f"{TEA} {number}" for number in range(7)))
+    assert [drain()["scanned"] for _ in range(3)] == [4, 3, 0]
+
+
 def test_without_a_key_for_texts_the_run_fails_and_nothing_is_lost(
     monkeypatch: pytest.MonkeyPatch, tenant: UUID, user: UUID
 ) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from actors.memory.capture import process_capture_queue_job, promote_candidate
 from actors.memory.settings import get_memory_settings
-from callboard import AuthenticationError, Run, TransientError
+from callboard import AuthenticationError, Run, TransientError, transaction
 from callboard.run import enter_run
 from tests.integration.memory.kit import add_tenant, add_user, rows_of, value_of
 from tests.integration.memory.queueing import NOTHING, TEA, decisions, drain, memories, queue
@@ -157,3 +158,12 @@ def test_a_cluster_that_is_due_is_asked_to_be_summed_up(tenant: UUID, user: UUID
         queue(tenant, user, f"What Anna drinks is {words}.", extracted_key="drink")
     assert drain()["created"] == 3
     assert value_of("select count(*) from board.runs where job = 'summarise_cluster'") == 1
+
+
+def test_a_user_whose_key_is_damaged_does_not_keep_the_others_of_the_batch(tenant: UUID, user: UUID) -> None:
+    queue(tenant, user, TEA)
+    with transaction() as connection:
+        connection.execute(text("update memory.users set data_key = 'damaged'"))
+    queue(tenant, add_user(tenant), TEA)
+    assert drain() == NOTHING | {"scanned": 2, "created": 1, "errored": 1}
+    assert decisions() == ["pending", "created"]

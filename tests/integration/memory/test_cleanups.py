@@ -95,6 +95,8 @@ def add_audit(tenant: UUID, *times: datetime) -> list[int]:
 
 def add_destination(tenant: UUID, cursor: int, *, active: bool = True) -> None:
     row = {"id": uuid4(), "tenant_id": tenant, "kind": "custom", "url": "https://example.com", "token": b"x"}
+    written = rows_of("select transaction_id from memory.audit_logs where id = :id", id=cursor)
+    row["cursor_transaction"] = written[0]["transaction_id"] if written else 0
     with transaction() as connection:
         connection.execute(insert(siem_destinations), {**row, "cursor_id": cursor, "active": active})
 

@@ -83,55 +83,53 @@ def test_vectors_as_plain_lists_are_read_too(model: Model, openai: OpenAIStandIn
     assert list(model.embed(["tea"], tenant_id=add_tenant())[0])[:2] == [1.0, 0.0]
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind", "said"),
-    [
-        ({"status": 429}, TransientError, "429"),
-        ({"status": 500}, TransientError, "500"),
-        ({"status": 503}, TransientError, "503"),
-        ({"reset": True}, TransientError, "cannot be reached"),
-        ({"malformed": True}, TransientError, "something else than JSON"),
-        ({"answer": [1]}, TransientError, "a JSON object"),
-        ({"answer": {"choices": []}}, TransientError, "a chat completion"),
-        ({"answer": completion("no JSON at all")}, TransientError, "a Verdict"),
-        ({"answer": completion('{"good": true}')}, TransientError, "a Verdict"),
-        ({"answer": completion('{"good": true, "why": [], "more": 1}')}, TransientError, "a Verdict"),
-        ({"answer": completion('{"good":', finish_reason="length")}, TransientError, "length"),
-        ({"answer": completion(None, refusal="I cannot")}, InputRefused, "I cannot"),
-        ({"status": 400}, InputRefused, "400"),
-        ({"status": 404}, ModelMissing, "CALLBOARD_MEMORY_CHAT_MODEL"),
-        ({"status": 401}, AuthenticationError, "CALLBOARD_MEMORY_MODEL_KEY"),
-        ({"status": 429, "answer": QUOTA}, OutOfQuota, "current quota"),
-        ({"status": 405}, PermanentError, "CALLBOARD_MEMORY_MODEL_URL"),
-    ],
-)
-def test_whose_fault_it_is(
-    model: Model, openai: OpenAIStandIn, fault: dict[str, Any], kind: type[Exception], said: str
-) -> None:
-    openai.fail(**fault)
+CHAT_FAULTS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"status": 429}, TransientError, "429"),
+    ({"status": 500}, TransientError, "500"),
+    ({"status": 503}, TransientError, "503"),
+    ({"reset": True}, TransientError, "cannot be reached"),
+    ({"malformed": True}, TransientError, "something else than JSON"),
+    ({"answer": [1]}, TransientError, "a JSON object"),
+    ({"answer": {"choices": []}}, TransientError, "a chat completion"),
+    ({"answer": completion("no JSON at all")}, TransientError, "a Verdict"),
+    ({"answer": completion('{"good": true}')}, TransientError, "a Verdict"),
+    ({"answer": completion('{"good": true, "why": [], "more": 1}')}, TransientError, "a Verdict"),
+    ({"answer": completion('{"good":', finish_reason="length")}, TransientError, "length"),
+    ({"answer": completion(None, refusal="I cannot")}, InputRefused, "I cannot"),
+    ({"status": 400}, InputRefused, "400"),
+    ({"status": 404}, ModelMissing, "CALLBOARD_MEMORY_CHAT_MODEL"),
+    ({"status": 401}, AuthenticationError, "CALLBOARD_MEMORY_MODEL_KEY"),
+    ({"status": 429, "answer": QUOTA}, OutOfQuota, "current quota"),
+    ({"status": 405}, PermanentError, "CALLBOARD_MEMORY_MODEL_URL"),
+]
+EMBEDDING_FAULTS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"dimensions": 32}, PermanentError, "CALLBOARD_MEMORY_EMBEDDING_DIMENSIONS"),
+    ({"answer": {"data": []}}, TransientError, "1 vectors"),
+    ({"answer": {"data": [{"index": 0, "embedding": "?"}]}}, TransientError, "1 vectors"),
+    ({"answer": {"data": [{"index": 0, "embedding": [0.0] * 64}]}}, InputRefused, "no direction"),
+    ({"answer": {"data": [{"index": n, "embedding": [1.0] * 64} for n in (0, 1)]}}, TransientError, "2 of them"),
+]
+
+
+def test_whose_fault_a_failed_chat_is(model: Model, openai: OpenAIStandIn) -> None:
     tenant = add_tenant()
-    with pytest.raises(kind, match=said):
-        ask(model, tenant)
-    assert len(openai.requests) == 1  # the client itself tries nothing again
-    assert ask(model, tenant)
+    for fault, kind, said in CHAT_FAULTS:
+        openai.requests.clear()
+        openai.fail(**fault)
+        with pytest.raises(kind, match=said) as raised:
+            ask(model, tenant)
+        assert raised.type is kind or kind is TransientError, fault
+        assert len(openai.requests) == 1, f"{fault}: the client itself tries nothing again"
+        assert ask(model, tenant), fault
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind", "said"),
-    [
-        ({"dimensions": 32}, PermanentError, "CALLBOARD_MEMORY_EMBEDDING_DIMENSIONS"),
-        ({"answer": {"data": []}}, TransientError, "1 vectors"),
-        ({"answer": {"data": [{"index": 0, "embedding": "?"}]}}, TransientError, "1 vectors"),
-        ({"answer": {"data": [{"index": 0, "embedding": [0.0] * 64}]}}, InputRefused, "no direction"),
-        ({"answer": {"data": [{"index": n, "embedding": [1.0] * 64} for n in (0, 1)]}}, TransientError, "2 of them"),
-    ],
-)
-def test_vectors_that_are_none(
-    model: Model, openai: OpenAIStandIn, fault: dict[str, Any], kind: type[Exception], said: str
-) -> None:
-    openai.fail(**fault)
-    with pytest.raises(kind, match=said):
-        model.embed(["tea"], tenant_id=add_tenant())
+def test_whose_fault_it_is_that_there_are_no_vectors(model: Model, openai: OpenAIStandIn) -> None:
+    tenant = add_tenant()
+    for fault, kind, said in EMBEDDING_FAULTS:
+        openai.fail(**fault)
+        with pytest.raises(kind, match=said):
+            model.embed(["tea"], tenant_id=tenant)
+        assert model.embed(["tea"], tenant_id=tenant), fault
 
 
 def test_a_429_says_how_long_to_wait_and_the_engine_hears_it(model: Model, openai: OpenAIStandIn) -> None:

@@ -75,7 +75,7 @@ def test_a_memory_goes_through_all_states_in_order(tenant: UUID, user: UUID) -> 
     (memory,) = add_memories(tenant, user, ["x"], archive_at=day(90), retention_expires_at=day(150))
     add_vectors([memory])
     seen = {}
-    for number in range(170):
+    for number in (0, 89, 90, 91, 149, 150, 151, 156, 157, 158, 159, 170):
         if counts := enforce_at(day(number)):
             seen[number] = counts
     assert seen == {
@@ -99,6 +99,10 @@ def test_a_memory_goes_through_all_states_in_order(tenant: UUID, user: UUID) -> 
     ]
     assert [event["created_at"] for event in events] == [day(90), day(150), day(157), day(158)]
     assert rows_of("select memory_id from memory.embeddings") == []
+    audited = rows_of("select event_type, category, payload_json, created_at from memory.audit_logs")
+    assert [list(row.values()) for row in audited] == [
+        ["memory.purge", "data", {"memory_id": memory, "deletion_method": "retention_policy"}, day(158)]
+    ]
     (tombstone,) = rows_of("select memory_id, user_id, deletion_method, purged_at from memory.tombstones")
     assert tombstone == {
         "memory_id": memory,

@@ -140,6 +140,24 @@ def test_a_deleted_memory_leaves_the_summary(tenant: UUID, user: UUID) -> None:
     assert (row["parent_ids"], "secret" in read(row)) == (left, False)
 
 
+def test_a_summary_ends_with_the_last_of_its_members(tenant: UUID, user: UUID) -> None:
+    add_memories(tenant, user, TEXTS)
+    tick()
+    with transaction() as connection:
+        connection.exec_driver_sql("update memory.memories set retention_status = 'soft_deleted' where not is_summary")
+    assert tick(hours_later=7) == counts(0, 0, 0)
+    (row,) = summaries()
+    assert row["retention_expires_at"] <= datetime.now(UTC)  # the retention job does the rest
+
+
+def test_what_is_all_in_the_archive_is_not_summed_up_again(tenant: UUID, user: UUID) -> None:
+    add_memories(tenant, user, TEXTS)
+    tick()
+    with transaction() as connection:
+        connection.exec_driver_sql("update memory.memories set retention_status = 'archived'")
+    assert tick(hours_later=7) == counts(0, 0, 0)
+
+
 def test_clusters_are_kept_apart_by_user_project_and_environment(tenant: UUID, user: UUID) -> None:
     for columns in ({}, {"project_id": uuid4()}, {"environment": "staging"}, {"extracted_type": "EVENT"}):
         add_memories(tenant, user, TEXTS, **columns)
@@ -287,7 +305,7 @@ def test_of_two_who_refresh_the_same_cluster_one_writes(
         return mine(*given)
 
     monkeypatch.setattr(steps, "_vector", and_another_is_quicker)
-    assert tick() == counts(1, 0, 1)
+    assert tick() == counts(2, 1, 1)  # of both runs together
     assert len(summaries()) == 1
 
 
@@ -324,6 +342,16 @@ def test_a_write_asks_for_the_summary_it_makes_due(intelligence_board: Board, te
     summarise_cluster(cluster_of(third[0]))
     with transaction() as connection:
         assert wanted(connection, third) == 0
+
+
+def test_without_a_model_nothing_is_asked_for(
+    intelligence_board: Board, monkeypatch: pytest.MonkeyPatch, tenant: UUID, user: UUID
+) -> None:
+    monkeypatch.delenv("CALLBOARD_MEMORY_MODEL_KEY")
+    get_memory_settings.cache_clear()
+    with transaction() as connection:
+        assert wanted(connection, add_memories(tenant, user, TEXTS)) == 0
+    assert intelligence_board.query("select from board.runs") == []
 
 
 def test_a_cluster_that_is_none_is_refused() -> None:

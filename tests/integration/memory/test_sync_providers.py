@@ -1,4 +1,4 @@
-"""Every provider, whole: first everything, then what changed, what was deleted, and a cursor that is no good any more."""
+"""Every provider, whole: everything, then what changed, what was deleted, and a cursor that is no good any more."""
 
 from __future__ import annotations
 
@@ -126,9 +126,8 @@ def test_an_expired_cursor_in_the_middle_of_a_list_starts_over(notion: NotionSta
     assert (row["status"], row["type"], row["pages"], len(objects("id"))) == ("COMPLETED", "FULL", 3, 102)
 
 
+@pytest.mark.parametrize("provider", TELLING, indirect=True)
 def test_what_is_deleted_there_ends_here(provider: str, stand_in: DocumentStandIn) -> None:
-    if provider not in TELLING:
-        pytest.skip("it does not tell of deletions")
     stand_in.put("1", "Plan", "We launch in May, says the plan.")
     made = add_connection(provider)
     synced(made)

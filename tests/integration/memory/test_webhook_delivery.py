@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ from actors.memory.webhooks import deliver, disable, forget_previous, rotate
 from actors.memory.webhooks.delivery import backoff
 from actors.memory.webhooks.poller import take_up
 from actors.memory.webhooks.rows import taken
+from actors.memory.webhooks.sweep import sweep
 from callboard import PermanentError, Postponed, TransientError, autocommit, current_run, transaction
 from callboard.outside import close_idle
 from tests.integration.memory.hooks import Hooks, attempts, delivery, letters
@@ -76,6 +78,10 @@ def test_others_do_not(hooks: Hooks, status: int) -> None:
     active = value_of("select active from memory.webhooks where id = :id", id=webhook)
     assert active is (status != 410)
     assert hooks.receiver.endpoints["there"].taken == 0
+    audited = rows_of("select event_type, category, payload_json from memory.audit_logs")
+    assert [(row["event_type"], row["category"]) for row in audited] == (
+        [("webhook.disabled", "security")] if status == 410 else []
+    )
 
 
 def test_after_its_ceiling_it_is_given_up(hooks: Hooks) -> None:
@@ -313,3 +319,22 @@ def _dribble(server: socket.socket) -> Any:  # noqa: ANN401 - a thread
     thread = threading.Thread(target=serve)
     thread.start()
     return thread
+
+
+def test_what_was_delivered_long_ago_is_forgotten(hooks: Hooks) -> None:
+    hooks.add()
+    hooks.add("failing", status=400)
+    for name in hooks.emit("1"):
+        with suppress(PermanentError):
+            deliver(name)
+    (waiting,) = hooks.emit("2", "3")[-1:]
+    deliver(hooks.emit()[2])
+    run, now = current_run(), datetime.now(UTC)
+    sweep(run, get_memory_settings(), now + timedelta(days=29))
+    assert run.counts["deleted"] == 0
+    sweep(run, get_memory_settings(), now + timedelta(days=31))
+    assert run.counts["deleted"] == 2
+    left = rows_of("select status from memory.webhook_deliveries order by id")
+    assert [row["status"] for row in left] == ["dead_letter", "pending", "pending", "pending"]
+    assert delivery(waiting)["status"] == "pending"
+    assert len(attempts()) == 1

@@ -58,9 +58,9 @@ def test_only_those_hear_of_it_who_asked(hooks: Hooks) -> None:
 
 def test_nothing_leaves_a_transaction_that_is_rolled_back(hooks: Hooks, webhooks_board: Board) -> None:
     hooks.add()
-    with pytest.raises(ZeroDivisionError), transaction() as connection:
+    with transaction() as connection, connection.begin_nested() as savepoint:
         assert emit(connection, [WebhookEvent(hooks.tenant, "memory.created", {}, "7")]) == 1
-        1 / 0  # noqa: B018 - the error is the point
+        savepoint.rollback()
     assert (value_of(COUNT), value_of(RUNS)) == (0, 0)
     assert webhooks_board.broker.depths(["webhooks"])["webhooks"].ready == 0
 
@@ -80,7 +80,11 @@ def test_the_id_is_of_tenant_type_and_key_and_nothing_else() -> None:
     tenant, other = UUID(int=1), UUID(int=2)
     one = WebhookEvent(tenant, "a.b", {}, "k")
     assert one.id == WebhookEvent(tenant, "a.b", {"x": 1}, "k", at=datetime(2026, 1, 1, tzinfo=UTC)).id
-    others = [WebhookEvent(other, "a.b", {}, "k"), WebhookEvent(tenant, "a.c", {}, "k"), WebhookEvent(tenant, "a.b", {}, "l")]
+    others = [
+        WebhookEvent(other, "a.b", {}, "k"),
+        WebhookEvent(tenant, "a.c", {}, "k"),
+        WebhookEvent(tenant, "a.b", {}, "l"),
+    ]
     assert one.id not in {each.id for each in others}
 
 

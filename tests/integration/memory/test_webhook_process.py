@@ -1,4 +1,4 @@
-"""Webhooks by a real worker: its log lines are those of the user's document, and dead letters are replayed by command."""
+"""Webhooks by a real worker: its log lines are those of the user's document, and dead letters are replayed."""
 
 from __future__ import annotations
 
