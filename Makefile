@@ -1,9 +1,11 @@
-# `make` lists the targets. Options: PYTHON=/path/to/python3, ARGS="what pytest is given", ALL=1, COVERAGE=1.
+# `make` lists the targets. Options: PYTHON=/path/to/python3, ARGS="what pytest is given", ALL=1, COVERAGE=1, WORKERS=n.
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+# More than the two cores of a small machine: half of what a test does is wait for processes of its own.
+WORKERS ?= 3
 CODE := actors bench callboard cli console migrations observability sandbox scheduler tests
 PYTHON_IS_FIT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -38,7 +40,7 @@ up: $(STAMP) ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/callboard up
 
 test: $(STAMP) ## run the tests but the long ones; ALL=1 runs all, COVERAGE=1 measures, ARGS="-k name" picks some
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_OPTIONS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_OPTIONS) $(ARGS)
 
 lint: $(STAMP) ## check style, types and the floors of the house
 	$(BIN)/ruff check $(CODE)

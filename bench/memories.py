@@ -3,13 +3,15 @@
 Starts an embedded Postgres in a temporary folder, makes up a company, and runs decay, tiers and retention, each in a
 child process with the whole stack loaded, while a thread of ours changes single memories all the time. Cases:
 
-    day    the jobs last ran a day ago
+    hour   the jobs last ran an hour ago, as they do
     again  the same jobs once more, with next to nothing to do
+    day    the jobs last ran a day ago
     all    the jobs have never run: every memory decays, moves, and is archived or deleted
     purge  after `all`: every memory is to be purged
 
 Prints the time of each job and the CPU time of all processes of Postgres, what it counted, the child's peak memory, its
-longest writing statement and transaction, and how long the other writer waited at most. Exits 1 when a bound is missed.
+longest writing statement and transaction, how long the other writer waited at most, and the share of updates that
+touched no index. Exits 1 when a bound is missed.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ import threading
 import time
 from base64 import b64encode
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +50,11 @@ if TYPE_CHECKING:
 JOBS = ("apply_forgetting_policies_job", "tier_transition_job", "retention_enforcement_job")
 MOST_SECONDS, MOST_MIB, MOST_LOCKED = 60.0, 200.0, 1.0
 _KEY = bytes(range(32))
+_AGES = {
+    "hour": Plan(behind_days=1 / 24),
+    "day": Plan(behind_days=1),
+    "all": Plan(youngest_days=91, oldest_days=400, behind_days=400),
+}
 
 
 def _arguments() -> argparse.Namespace:
@@ -54,7 +62,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--memories", type=int, default=1_000_000)
     parser.add_argument("--tenants", type=int, default=100)
     parser.add_argument("--largest", type=float, help="part of the memories that one tenant has, e.g. 0.9")
-    parser.add_argument("--cases", default="day,again,all,purge", help="by default all four")
+    parser.add_argument("--cases", default="hour,again,day,all,purge", help="by default all")
     parser.add_argument("--batch", type=int, help="memories in one transaction; as the setting says by default")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -133,24 +141,33 @@ class _Writer:
                 self.longest, self.writes = max(self.longest, time.monotonic() - started), self.writes + 1
 
 
+def _updates(url: str) -> tuple[int, int]:
+    """Rows of the table that were updated so far, and those of them that needed no new entry in an index."""
+    sql = "select n_tup_upd, n_tup_hot_upd from pg_stat_all_tables where relid = 'memory.memories'::regclass"
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        every, hot = connection.execute(sql).fetchone() or (0, 0)
+    return every, hot
+
+
 def _run(servers: Servers, url: str, home: Path, name: str, args: argparse.Namespace) -> bool:
     env = {**os.environ, "CALLBOARD_DATABASE_URL": url, "CALLBOARD_HOME": str(home)}
     env |= {"CALLBOARD_ACTORS": "actors.memory", "CALLBOARD_SECRET_KEYS": b64encode(_KEY).decode()}
     if args.batch:
         env["CALLBOARD_MEMORY_LIFECYCLE_BATCH"] = str(args.batch)
     child = [sys.executable, "-m", "bench.memories", "--child", name]
-    writer, before = _Writer(url), cpu_seconds(servers.roots)
+    writer, before, updates = _Writer(url), cpu_seconds(servers.roots), _updates(url)
     with writer.at_work():
         done = subprocess.run(child, env=env, check=True, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     postgres = cpu_seconds(servers.roots) - before
+    rows, hot = (after - then for after, then in zip(_updates(url), updates, strict=True))
     counts = " ".join(f"{key}={value}" for key, value in seen["counts"].items())
     print(f"  {name:<30} {seen['seconds']:5.1f} s ({postgres:.1f} s of Postgres' CPU)  {seen['mib']:.0f} MiB  {counts}")
     print(
         f"  {'':<30} longest writing statement {seen['statement']:.2f} s, transaction {seen['transaction']:.2f} s; "
-        f"another writer waited {writer.longest:.2f} s at most in {writer.writes} writes",
-        flush=True,
+        f"another writer waited {writer.longest:.2f} s at most in {writer.writes} writes"
     )
+    print(f"  {'':<30} {rows} rows updated, {hot / max(1, rows):.0%} without touching an index", flush=True)
     locked = max(seen["transaction"], writer.longest)
     return bool(seen["seconds"] <= MOST_SECONDS and seen["mib"] <= MOST_MIB and locked <= MOST_LOCKED)
 
@@ -164,12 +181,11 @@ def _mark_all(url: str) -> None:
         connection.execute(sql)
 
 
-def _case(servers: Servers, args: argparse.Namespace, *, never_ran: bool) -> str:
+def _case(servers: Servers, args: argparse.Namespace, case: str) -> str:
     url = servers.fresh()
     upgrade(url)
-    plan = Plan(memories=args.memories, tenants=args.tenants, largest=args.largest, secret_key=_KEY)
-    if never_ran:
-        plan = Plan(**{**vars(plan), "youngest_days": 91, "oldest_days": 400, "behind_days": 400})
+    sizes = {"memories": args.memories, "tenants": args.tenants, "largest": args.largest}
+    plan = replace(_AGES[case], now=datetime.now(UTC), secret_key=_KEY, **sizes)
     started = time.monotonic()
     filled = fill(url, plan)
     print(f"  {filled.memories:,} memories, {filled.tenants} tenants, made up in {time.monotonic() - started:.1f} s")
@@ -194,7 +210,7 @@ def main() -> int:
                     _mark_all(url)
                     servers.settle(url)
                 elif case != "again":
-                    url = _case(servers, args, never_ran=case == "all")
+                    url = _case(servers, args, case)
                 results += [_run(servers, url, home, job, args) for job in JOBS[2 * (case == "purge") :]]
         finally:
             servers.stop()

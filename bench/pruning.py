@@ -27,7 +27,7 @@ from actors.revenue.cleanup import soft_delete_cleanup
 from actors.revenue.event_tables import EVENT_TABLES, Month
 from actors.revenue.partitions import create, partition_creation
 from actors.revenue.pruning import db_pruning
-from callboard import Run
+from callboard import Run, TransientError, current_run
 from callboard.embedded import EmbeddedServers
 from callboard.ledger.database import dispose
 from callboard.ledger.migrate import upgrade
@@ -133,6 +133,15 @@ class Bench:
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute("update revenue.apps set deleted_at = now() - interval '8 days' where id = %s", (app,))
 
+    def prune_while_held(self, limit: int) -> None:
+        """Prune while a transaction that will not end, such as a dump's, holds all partitions."""
+        with psycopg.connect(self._url) as dump:
+            dump.execute("select from revenue.events limit 1")
+            try:
+                db_pruning(limit)
+            except TransientError as error:
+                current_run().note(refused=str(error))
+
     def size(self) -> int:
         """Of the database, in bytes."""
         return self._number("select pg_database_size(current_database())")
@@ -168,6 +177,9 @@ def measure(bench: Bench, months: int) -> None:
     bench.measure("soft_delete_cleanup", soft_delete_cleanup, lambda done: done.run.counts["events"] > 0)
     wanted = months * one
     limit = bench.size() - wanted + one // 2
+    bench.measure(
+        "db_pruning, held up", lambda: bench.prune_while_held(limit), lambda done: "refused" in done.run.notes
+    )
     bench.measure(
         "db_pruning, partitions",
         lambda: db_pruning(limit),

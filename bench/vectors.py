@@ -3,9 +3,10 @@
 Starts an embedded Postgres in a temporary folder, fills it with memories and vectors (a mixture of 200 directions with
 noise, as embeddings of real texts lie), half of them of one user, and asks the same questions of pgvector's two ways:
 exactly, within the user's rows, as the catalogue does; and by an HNSW index over all rows that goes on until it has
-enough of the user's (`hnsw.iterative_scan`). Prints medians and 95th percentiles, the recall of the second way, and
-what its index costs in time to build, in size, and with each vector that is added. Exits 1 if the exact way is slower
-than 50 ms for a user with up to 10,000 memories.
+enough of the user's (`hnsw.iterative_scan`). Prints medians, what the server spent of its processors for a question
+(which a busy machine does not distort), the recall of the second way, and what its index costs in time to build, in
+size, and with each vector that is added. Exits 1 if the exact way takes more than 50 ms of a processor for a user with
+up to 10,000 memories.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import numpy as np
+import psutil  # type: ignore[import-untyped] # ships no types
 from sqlalchemy import text
 
 from actors.memory.settings import get_memory_settings
@@ -139,17 +142,36 @@ def by_index(user: UUID, vector: list[float]) -> list[int]:
         return [row.id for row in connection.execute(question, given)]
 
 
-def timed(
-    ask: Callable[[UUID, list[float]], list[int]], user: UUID, questions: NDArray[np.float64]
-) -> tuple[list[float], list[list[int]]]:
-    """Milliseconds and answers, the first question aside."""
+class Asked(NamedTuple):
+    """What a user's questions took, in milliseconds each, and their answers."""
+
+    median: float
+    processor: float
+    answers: list[list[int]]
+
+    def __str__(self) -> str:
+        return f"{self.median:8.1f} {self.processor:8.1f} ms"
+
+
+def timed(ask: Callable[[UUID, list[float]], list[int]], user: UUID, questions: NDArray[np.float64]) -> Asked:
+    """The first question, which fills caches, counts for nothing."""
     ask(user, questions[0].tolist())
-    times, answers = [], []
+    times, answers, before = [], [], _server_seconds()
     for question in questions:
         began = time.perf_counter()
         answers.append(ask(user, question.tolist()))
         times.append(1000 * (time.perf_counter() - began))
-    return times, answers
+    return Asked(statistics.median(times), 1000 * (_server_seconds() - before) / len(times), answers)
+
+
+def _server_seconds() -> float:
+    """What the processes of the server have used so far; those of connections stay as long as these do."""
+    spent = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            spent += times.user + times.system
+    return spent
 
 
 def seconds_to_add(corpus: Corpus, first: int, count: int) -> float:
@@ -182,15 +204,12 @@ def measure(corpus: Corpus, memories: int) -> bool:
     indexed = seconds_to_add(corpus, memories + 2_001, 2_000)
     print(f"hnsw index     {seconds:.1f} s to build, {size:.0f} MB")
     print(f"a vector more  {1e6 * plain:.0f} us without the index, {1e6 * indexed:.0f} us with it")
-    print("memories of the user    exact: median, p95    hnsw: median, p95    its recall")
+    print("memories of the user    exact: median, processor    hnsw: median, processor    its recall")
     for user, number in users:
-        times, answers = timed(by_index, user, questions)
-        print(f"{number:20,}    {_shown(found[user][0])}    {_shown(times)}    {_recall(found[user][1], answers):.2f}")
-    return all(statistics.median(found[user][0]) <= MOST_MILLISECONDS for user, number in users if number <= USUAL)
-
-
-def _shown(times: list[float]) -> str:
-    return f"{statistics.median(times):8.1f} {sorted(times)[int(0.95 * len(times))]:8.1f} ms"
+        indexed_way = timed(by_index, user, questions)
+        recall = _recall(found[user].answers, indexed_way.answers)
+        print(f"{number:20,}    {found[user]}         {indexed_way}        {recall:.2f}")
+    return all(found[user].processor <= MOST_MILLISECONDS for user, number in users if number <= USUAL)
 
 
 def _recall(truth: list[list[int]], answers: list[list[int]]) -> float:

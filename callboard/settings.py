@@ -65,7 +65,8 @@ class Settings(BaseSettings):
     broker_allow_volatile: bool = Field(default=False, description="Accept a broker without an append-only file.")
     message_max_bytes: int = Field(262_144, ge=1024, description="Largest message that may be sent.")
     actors: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("actors.sessions",), description="Actor modules to load, comma separated."
+        ("actors.memory", "actors.revenue", "actors.sessions"),
+        description="Actor modules to load, comma separated.",
     )
     worker_processes: int = Field(2, ge=1, le=256, description="Worker processes of one `callboard worker`.")
     worker_threads: int = Field(8, ge=1, le=256, description="Threads of one worker process.")
@@ -162,7 +163,7 @@ class Settings(BaseSettings):
     )
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="Keys that seal messages in the ledger: 32 bytes in base64, comma separated; the first seals.",
+        description="Keys that seal messages in the ledger and jobs' secrets: 32 bytes in base64 each; the first seals.",
     )
     smtp_url: SecretStr | None = Field(
         None,

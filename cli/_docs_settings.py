@@ -81,5 +81,5 @@ def _default(field: FieldInfo) -> str:
     if value is None or value in ((), {}, ""):
         return "unset"
     if isinstance(value, tuple):
-        return f"`{','.join(value)}`"
+        return f"`{','.join(map(str, value))}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

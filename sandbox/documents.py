@@ -15,7 +15,7 @@ import sys
 import threading
 from abc import abstractmethod
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -98,10 +98,11 @@ class DocumentStandIn(StandIn):
             self._documents[id] = gone
 
     def fill(self, number: int) -> None:
-        """Put so many believable documents."""
+        """Put so many believable documents, each changed a minute after the one before, the last one now."""
+        now = datetime.now(UTC)
         for n in range(number):
             title, text = _SAMPLES[n % len(_SAMPLES)]
-            self.put(str(n + 1), f"{title} ({n + 1})", text)
+            self.put(str(n + 1), f"{title} ({n + 1})", text, edited=now - timedelta(minutes=number - n - 1))
 
     def expire(self) -> None:
         """No cursor that was given out so far is good any more."""

@@ -93,7 +93,6 @@ class RevenueCatStandIn(StandIn):
             product("prod_life", "com.example.premium.lifetime"),
         ]
         self.customers: dict[str, dict[str, list[Item]]] = {}
-        self.gone: set[str] = set()
         self._asked: deque[float] = deque()
         self._lock = threading.Lock()
 
@@ -178,7 +177,7 @@ class RevenueCatStandIn(StandIn):
     def _lists(self, name: str) -> dict[str, list[Item]]:
         if self.everyone and name not in self.customers and crc32(name.encode()) % 6:
             self.add_customer(name, **invented(name))
-        if name not in self.customers or name in self.gone:
+        if name not in self.customers:
             raise ApiError(404, f"Could not find the customer {name}.")
         return self.customers[name]
 

@@ -385,6 +385,7 @@ CREATE TABLE memory.sync_jobs (
     scheduled_for TIMESTAMP WITH TIME ZONE,
     cursor TEXT,
     pages INTEGER DEFAULT 0 NOT NULL,
+    read_to_end BOOLEAN DEFAULT false NOT NULL,
     total_items INTEGER DEFAULT 0 NOT NULL,
     processed_items INTEGER DEFAULT 0 NOT NULL,
     failed_items INTEGER DEFAULT 0 NOT NULL,
@@ -457,6 +458,7 @@ COMMENT ON COLUMN memory.tenant_settings.token_budget IS 'language model tokens 
 COMMENT ON COLUMN memory.tenant_settings.summarised_at IS 'when its clusters were last looked at';
 COMMENT ON COLUMN memory.webhooks.event_types IS 'e.g. memory.created; * is any';
 COMMENT ON COLUMN memory.webhooks.retry_base_seconds IS 'null, here and below: as the catalogue''s settings say';
+COMMENT ON COLUMN memory.sync_jobs.read_to_end IS 'there is no other page';
 COMMENT ON COLUMN memory.sync_jobs.starts IS 'attempts that were cut off go on';
 COMMENT ON COLUMN memory.connections.sync_at IS 'the tenant''s time of day of DAILY and WEEKLY syncs; null: as the next one is';
 COMMENT ON COLUMN memory.connections.options IS 'e.g. a repository, a folder';

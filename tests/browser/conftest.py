@@ -12,6 +12,7 @@ from redis import Redis
 from tests.browser.chromium import open_browser
 from tests.browser.theatre import Theatre, open_theatre
 from tests.browser.visitor import Visitor, visiting
+from tests.passwords import light_hashes  # noqa: F401 - a fixture
 from tests.support import eventually, non_daemon_threads
 
 if TYPE_CHECKING:

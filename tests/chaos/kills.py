@@ -8,6 +8,7 @@ import random
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,8 +67,7 @@ def kill_workers(fleet: Fleet, *, jobs: int, kills: int, workers: int, seed: int
     for _ in range(workers):
         fleet.worker()
     eventually(lambda: fleet.query("select count(*) from board.workers where state = 'alive'")[0][0] == workers, 30)
-    broker = make_broker(fleet.environment["CALLBOARD_BROKER_URL"], namespace="callboard")
-    sent = send(broker, "short", [(number,) for number in range(jobs)])
+    sent = _send_all_at_once(fleet, jobs)
     for number in range(kills):
         _wait_for_progress(fleet, target=int(jobs * 0.9 * (number + 1) / (kills + 1)))
         victim = dice.choice([process for process in fleet.processes if process.args[-1].find("run_worker") > 0])
@@ -76,6 +76,16 @@ def kill_workers(fleet: Fleet, *, jobs: int, kills: int, workers: int, seed: int
     began = time.monotonic()
     eventually(lambda: _done(fleet) >= jobs and fleet.query(_OPEN)[0][0] == 0, settle, every=0.2)
     return _count(fleet, sent, kills, time.monotonic() - began)
+
+
+def _send_all_at_once(fleet: Fleet, jobs: int) -> list[str]:
+    """Workers that take each message as it comes have none left to be killed with."""
+    url = fleet.environment["CALLBOARD_BROKER_URL"]
+    with closing(make_broker(url, namespace="callboard")) as operator:
+        operator.pause("short")
+        sent = send(make_broker(url, namespace="callboard"), "short", [(number,) for number in range(jobs)])
+        operator.resume("short")
+    return sent
 
 
 def send(broker: RedisBroker, actor: str, arguments: Iterable[tuple[object, ...]]) -> list[str]:

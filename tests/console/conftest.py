@@ -9,6 +9,7 @@ import pytest
 
 from observability import logs
 from tests.console.kit import serving
+from tests.passwords import light_hashes  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

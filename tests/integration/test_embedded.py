@@ -172,6 +172,7 @@ def test_start_and_stop_bear_repeating_and_stop_leaves_nothing(home: Path) -> No
     assert left == set()
 
 
+@pytest.mark.long
 def test_stop_ends_even_servers_that_hang(home: Path) -> None:
     with EmbeddedServers(home, broker_port=0) as servers:
         servers.start()
@@ -221,6 +222,7 @@ def test_the_next_owner_takes_over_at_once_after_a_kill(home: Path) -> None:
         assert kept(servers.start(), "kill")[0] == ["1", "2", "3"]
 
 
+@pytest.mark.long
 def test_servers_that_outlived_their_owner_are_stopped_first(home: Path) -> None:
     """Where the system cannot end them with their owner, or they hang: a suspended process puts signals off."""
     with owner_of(home):

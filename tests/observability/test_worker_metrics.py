@@ -100,6 +100,7 @@ def test_a_metric_of_the_authors_own_is_served_too(rig: Rig) -> None:
     assert "callboard_scheduler_" not in rig.get("/metrics").text  # a 0 of what only the scheduler counts would lie
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken_keeps_no_job_from_running(rig: Rig) -> None:
     with socket.create_server(("127.0.0.1", rig.port)):
         rig.worker(processes=1)
@@ -121,6 +122,7 @@ def test_counting_that_fails_fails_no_job(rig: Rig) -> None:
     assert rig.fleet.query("select count(*) from board.runs where attempt > 1")[0][0] == 0
 
 
+@pytest.mark.long
 def test_a_replaced_process_is_told_of_and_its_counts_stay(rig: Rig) -> None:
     process = rig.worker(processes=1)
     rig.await_ready()
@@ -137,6 +139,7 @@ def test_a_replaced_process_is_told_of_and_its_counts_stay(rig: Rig) -> None:
     assert eventually(lambda: (rig.value("shop_sold_total", kind="book") or 0) == 2)
 
 
+@pytest.mark.long
 def test_the_folder_goes_with_its_supervisor_or_with_the_next_one(rig: Rig) -> None:
     first = rig.worker(processes=1)
     rig.await_ready()

@@ -17,11 +17,14 @@ from callboard import PermanentError, TransientError
 if TYPE_CHECKING:
     import httpx
 
-_SHOWN = 200  # characters of an answer that an error message quotes
+_SHOWN = 200  # characters of what an error message says of an answer
 
 
 class BadAnswer(TransientError):  # noqa: N818 - what it is
-    """The API answered something else than what was asked for; models do, and seldom twice."""
+    """The API answered something else than what was asked for; models do, and seldom twice.
+
+    The message never quotes the answer, which may say what somebody's memories say.
+    """
 
     def __init__(self, wanted: str, found: object) -> None:
         super().__init__(f"The language model answered something else than {wanted}: {str(found)[:_SHOWN]}")
@@ -44,7 +47,7 @@ class Completion:
             BadAnswer: It said nothing, or was cut off.
         """
         if self.message.get("refusal") or self.finish_reason == "content_filter":
-            raise InputRefused(f"The language model refuses the text: {str(self.message.get('refusal'))[:_SHOWN]}")
+            raise InputRefused(f"The language model refuses to speak of the text ({self.finish_reason}).")
         content = self.message.get("content")
         if self.finish_reason == "length" or not isinstance(content, str):
             raise BadAnswer("a whole text", f"finish_reason={self.finish_reason!r}")
@@ -75,7 +78,7 @@ def completion_of(answer: Any) -> Completion:  # noqa: ANN401 - the client's raw
             int(usage.get("completion_tokens", 0)),
         )
     except (KeyError, IndexError, TypeError, ValueError):
-        raise BadAnswer("a chat completion", document) from None
+        raise BadAnswer("a chat completion", _shape(document)) from None
 
 
 def vectors_of(answer: Any, *, count: int, dimensions: int) -> Vectors:  # noqa: ANN401 - the client's raw response
@@ -92,7 +95,7 @@ def vectors_of(answer: Any, *, count: int, dimensions: int) -> Vectors:  # noqa:
         vectors = [rows[number] for number in range(count)]
         used = int((document.get("usage") or {}).get("prompt_tokens", 0))
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise BadAnswer(f"{count} vectors", document) from None
+        raise BadAnswer(f"{count} vectors", _shape(document)) from None
     if len(rows) != count:
         raise BadAnswer(f"{count} vectors", f"{len(rows)} of them")
     for vector in vectors:
@@ -128,5 +131,9 @@ def _document(response: httpx.Response) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise BadAnswer("JSON", error) from None
     if not isinstance(document, dict):
-        raise BadAnswer("a JSON object", document)
+        raise BadAnswer("a JSON object", _shape(document))
     return document
+
+
+def _shape(document: object) -> str:
+    return f"an object with {sorted(document)}" if isinstance(document, dict) else f"a {type(document).__name__}"

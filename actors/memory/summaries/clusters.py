@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
 _STANDINGS = """
 select m.tenant_id, m.user_id, m.project_id, m.environment, m.extracted_type, m.extracted_key,
@@ -31,44 +31,37 @@ select m.tenant_id, m.user_id, m.project_id, m.environment, m.extracted_type, m.
         m.id || ':' || m.content_hash || ':' || coalesce(m.superseded_by, 0), ',' order by m.id
     ) filter (where not m.is_summary), 'UTF8')), 'hex') as members_hash,
     coalesce(bool_or(m.is_summary), false) as has_summary,
-    max(m.cluster_hash) filter (where m.is_summary) as summary_hash,
-    coalesce(max(s.summary_min_cluster_size), :least) as least
+    max(m.cluster_hash) filter (where m.is_summary) as summary_hash
 from memory.memories m left join memory.tenant_settings s on s.tenant_id = m.tenant_id
-where m.user_id = any(:users) and m.retention_status in ('active', 'archived')
-  and not (m.is_summary and m.retention_status = 'archived')
+"""
+_LIVING = """
+where m.retention_status in ('active', 'archived') and not (m.is_summary and m.retention_status = 'archived')
   and not m.gated and (m.expires_at is null or m.expires_at > :now)
 """
-_GROUPED = """
+_WORTHY = """
 group by 1, 2, 3, 4, 5, 6
 having case when bool_or(m.is_summary) then count(*) filter (where not m.is_summary) > 0
     else count(*) filter (where m.retention_status = 'active') >= coalesce(max(s.summary_min_cluster_size), :least) end
 order by m.user_id, m.extracted_type, m.extracted_key, m.environment, m.project_id
 """
-_OF_USERS = text(_STANDINGS + _GROUPED).bindparams(bindparam("users", type_=ARRAY(Uuid)))
-_OF_ONE = text(
-    _STANDINGS
-    + """
-  and m.extracted_key = :extracted_key and m.extracted_type = :extracted_type and m.environment = :environment
-  and m.project_id is not distinct from cast(:project_id as uuid)
+_THE_USERS = " and m.user_id = any(:users) "
+_THE_CLUSTER = """
+  and m.user_id = :user_id and m.extracted_key = :extracted_key and m.extracted_type = :extracted_type
+  and m.environment = :environment and m.project_id is not distinct from cast(:project_id as uuid)
 """
-    + _GROUPED
-).bindparams(bindparam("users", type_=ARRAY(Uuid)))
-_OF_MEMORIES = text(
-    """
+_ASKED = """
 with asked as materialized (
     select distinct user_id, project_id, environment, extracted_type, extracted_key
     from memory.memories where id = any(:ids)
 )
 """
-    + _STANDINGS.replace(
-        "where m.user_id = any(:users)",
-        """
+_ARE_ASKED = """
 join asked a on a.user_id = m.user_id and a.extracted_key = m.extracted_key and a.extracted_type = m.extracted_type
     and a.environment = m.environment and a.project_id is not distinct from m.project_id
-where true""",
-    )
-    + _GROUPED
-)
+"""
+_OF_USERS = text(_STANDINGS + _LIVING + _THE_USERS + _WORTHY).bindparams(bindparam("users", type_=ARRAY(Uuid)))
+_OF_ONE = text(_STANDINGS + _LIVING + _THE_CLUSTER + _WORTHY)
+_OF_MEMORIES = text(_ASKED + _STANDINGS + _ARE_ASKED + _LIVING + _WORTHY)
 # What it says of them is to be forgotten too; the retention job takes the steps.
 _END_ORPHANS = text("""
 update memory.memories s set retention_expires_at = :now
@@ -140,7 +133,7 @@ def end_orphans(connection: Connection, user_ids: Sequence[UUID], *, now: dateti
 
 def standing_of(connection: Connection, cluster: Cluster, *, least: int, now: datetime) -> Standing | None:
     """How one cluster stands; None if it is not worth a summary."""
-    given = {**cluster._asdict(), "users": [cluster.user_id], "least": least, "now": now}
+    given = {**cluster._asdict(), "least": least, "now": now}
     row = connection.execute(_OF_ONE, given).one_or_none()
     return None if row is None else _standing(row)
 
@@ -151,5 +144,5 @@ def standings_around(connection: Connection, memory_ids: Sequence[int], *, least
     return [_standing(row) for row in found]
 
 
-def _standing(row: Row[Any]) -> Standing:
-    return Standing(Cluster(*row[:6]), *row[6:10])
+def _standing(row: Sequence[Any]) -> Standing:
+    return Standing(Cluster(*row[: len(Cluster._fields)]), *row[len(Cluster._fields) :])

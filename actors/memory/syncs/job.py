@@ -87,31 +87,32 @@ class _Sync:
 
     def run(self) -> None:
         """Read until the end or the page limit, and complete the job; or stop when it is cancelled."""
-        more = True
-        while more and self._task.pages < self._limit:
+        task = self._task
+        while not task.read_to_end and task.pages < self._limit:
             if self._run.cancelled:
-                state.cancel(self._task, self._clock())
+                state.cancel(task, self._clock())
                 return
-            more = self._next()
-        note = f"stopped at the limit of {self._limit} pages; the next sync goes on there" if more else None
-        if not more and self._task.type == "FULL" and self._source.complete and not self._task.failed_items:
-            self._run.count(memories_deleted=forget_unseen(self._task, self._clock()))
-        if self._task.failed_items and note is None:
-            note = f"{self._task.failed_items} objects could not be read"
-        state.complete(self._task, self._clock(), note)
+            self._next()
+        if task.read_to_end and task.type == "FULL" and self._source.complete and not task.failed_items:
+            self._run.count(memories_deleted=forget_unseen(task, self._clock()))
+        state.complete(task, self._clock(), self._note())
 
-    def _next(self) -> bool:
-        """Whether there is another page after this one."""
+    def _note(self) -> str | None:
+        if not self._task.read_to_end:
+            return f"stopped at the limit of {self._limit} pages; the next sync goes on there"
+        failed = self._task.failed_items
+        return f"{failed} objects could not be read" if failed else None
+
+    def _next(self) -> None:
         try:
             page = self._source.page(self._task.cursor)
         except CursorExpired:
             self._start_over()
-            return True
+            return
         self._require_movement(page)
         counts = write_page(self._task, page, self._clock())
         self._run.count(**{name: counts[name] for name in NAMES})
         self._tell()
-        return page.more
 
     def _start_over(self) -> None:
         self._restarts += 1

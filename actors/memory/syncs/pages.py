@@ -43,12 +43,14 @@ select from memory.sync_jobs where id = :id and status = 'RUNNING' and starts = 
 for no key update
 """)
 _ADVANCE = text("""
-update memory.sync_jobs set cursor = :cursor, pages = pages + 1, total_items = total_items + :total_items,
-    processed_items = processed_items + :processed_items, failed_items = failed_items + :failed_items,
+update memory.sync_jobs set cursor = :cursor, pages = pages + 1, read_to_end = :at_end,
+    total_items = total_items + :total_items, processed_items = processed_items + :processed_items,
+    failed_items = failed_items + :failed_items,
     candidates = candidates + :candidates, memories_created = memories_created + :memories_created,
     memories_updated = memories_updated + :memories_updated, memories_deleted = memories_deleted + :memories_deleted
 where id = :id
 """)
+_ADD_DELETED = text("update memory.sync_jobs set memories_deleted = memories_deleted + :number where id = :id")
 _UPSERT = text("""
 with came as (
     select * from jsonb_to_recordset(cast(:rows as jsonb))
@@ -107,8 +109,8 @@ def write_page(task: Task, page: Page, now: datetime) -> Counter[str]:
             raise Lost
         counts = _write(connection, task, page, now)
         given = {name: counts[name] for name in NAMES}
-        connection.execute(_ADVANCE, {"id": task.id, "cursor": page.cursor, **given})
-    task.cursor, task.pages = page.cursor, task.pages + 1
+        connection.execute(_ADVANCE, {"id": task.id, "cursor": page.cursor, "at_end": not page.more, **given})
+    task.cursor, task.pages, task.read_to_end = page.cursor, task.pages + 1, not page.more
     task.failed_items += counts["failed_items"]
     return counts
 
@@ -124,7 +126,9 @@ def forget_unseen(task: Task, now: datetime) -> int:
         with transaction() as connection:
             given = {"connection": task.connection_id, "since": task.created_at, "now": now, "size": _BATCH}
             gone = list(connection.scalars(_UNSEEN, given))
-            ended += _end_memories(connection, gone, now)
+            number = _end_memories(connection, gone, now)
+            connection.execute(_ADD_DELETED, {"id": task.id, "number": number})
+        ended += number
         if len(gone) < _BATCH:
             return ended
 

@@ -26,7 +26,8 @@ _WAIT_FOR_A_PLACE = 30.0
 _TENANT = text("select tenant_id from memory.sync_jobs where id = :id")
 _HOLD_TENANT = text("select pg_advisory_xact_lock(hashtextextended('memory.syncs:' || cast(:tenant as text), 0))")
 _READ = text("""
-select j.id, j.connection_id, j.type, j.status, j.cursor, j.pages, j.attempts, j.starts, j.failed_items, j.created_at,
+select j.id, j.connection_id, j.type, j.status, j.cursor, j.pages, j.read_to_end, j.attempts, j.starts,
+    j.failed_items, j.created_at,
     c.tenant_id, c.user_id, c.project_id, c.environment, c.provider, c.options, c.status as connection_status
 from memory.sync_jobs j join memory.connections c on c.id = j.connection_id
 where j.id = :id for no key update of j
@@ -47,7 +48,7 @@ update memory.sync_jobs set status = 'PENDING', attempts = attempts - :uncounted
 where id = :id and status = 'RUNNING' and starts = :starts
 """)
 _START_OVER = text("""
-update memory.sync_jobs set type = 'FULL', cursor = null
+update memory.sync_jobs set type = 'FULL', cursor = null, read_to_end = false
 where id = :id and status = 'RUNNING' and starts = :starts
 """)
 _KEEP_CURSOR = text("update memory.connections set cursor = :cursor where id = :connection")
@@ -60,7 +61,7 @@ class Lost(Exception):  # noqa: N818 - what happened to us
 
 @dataclass(slots=True)
 class Task:
-    """A sync job that this run has, and the connection it is for; `cursor`, `type` and `pages` move on.
+    """A sync job that this run has, and the connection it is for; `cursor`, `pages` and what they tell move on.
 
     `starts` is what others are told apart by: whoever started it last has it.
     """
@@ -70,6 +71,7 @@ class Task:
     type: str
     cursor: str | None
     pages: int
+    read_to_end: bool
     attempts: int
     starts: int
     failed_items: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     REAL,
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Identity,
@@ -83,6 +84,7 @@ sync_jobs = Table(
     time("scheduled_for"),
     Column("cursor", Text),
     Column("pages", Integer, nullable=False, server_default=text("0")),
+    Column("read_to_end", Boolean, nullable=False, server_default=text("false"), comment="there is no other page"),
     *(
         Column(name, Integer, nullable=False, server_default=text("0"))
         for name in ("total_items", "processed_items", "failed_items", "candidates")

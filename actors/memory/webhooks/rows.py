@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LOOKED_AFTER = timedelta(minutes=15)
 
 _PREFIX = "wd_"
+_FREED = "webhooks.freed"
 # CASE, unlike AND, says what is asked first; EXISTS stops at the first lock it gets.
 _TAKE = """
 with found as materialized (
@@ -65,7 +66,7 @@ with attempt as ({_ATTEMPT}), ended as (
         run_id = %(run_id)s
     where id = %(id)s and status in ('pending', 'retry')
 )
-select set_config('synchronous_commit', 'off', true)
+select set_config('synchronous_commit', 'off', true), pg_advisory_unlock_all()
 """  # noqa: S608 - constants only
 _RETRY = f"""
 with attempt as ({_ATTEMPT})
@@ -152,8 +153,8 @@ def taken(connection: Connection, delivery_id: int, settings: MemorySettings) ->
         "endpoint_slots": settings.webhook_endpoint_concurrency,
         "slots": settings.webhook_concurrency,
     }
-    row = _run(connection, _TAKE, {"id": delivery_id, **defaults}).fetchone()
     try:
+        row = _run(connection, _TAKE, {"id": delivery_id, **defaults}).fetchone()
         yield None if row is None else Delivery(*row)
     finally:
         _release(connection)
@@ -161,7 +162,7 @@ def taken(connection: Connection, delivery_id: int, settings: MemorySettings) ->
 
 def _release(connection: Connection) -> None:
     """Whatever happens, no connection goes back to its pool with a lock; one that was lost has none."""
-    if connection.invalidated:
+    if connection.invalidated or connection.info.pop(_FREED, False):
         return
     try:
         _run(connection, _RELEASE)
@@ -180,8 +181,9 @@ def _run(connection: Connection, statement: str, given: Mapping[str, object] | N
 
 
 def delivered(connection: Connection, delivery: Delivery, outcome: Outcome, *, run_id: UUID, now: datetime) -> None:
-    """Write down that the endpoint took it."""
+    """Write down that the endpoint took it, and free its slots in the same round trip."""
     _run(connection, _DELIVERED, _attempt(delivery, outcome, now) | {"run_id": run_id})
+    connection.info[_FREED] = True
 
 
 def retried(connection: Connection, delivery: Delivery, outcome: Outcome, *, after: float, now: datetime) -> None:

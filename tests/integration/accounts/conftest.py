@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pytest
-from argon2 import PasswordHasher
 from sqlalchemy import text
 
-from callboard.accounts import Principal, _passwords, permissions, principal
+from callboard.accounts import Principal, permissions, principal
 from callboard.ledger.database import dispose, transaction
 from callboard.operations import Who, accounts
 from callboard.settings import get_settings
+from tests.passwords import light_hashes  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,19 +25,6 @@ if TYPE_CHECKING:
 _EMPTY = text("truncate board.users, board.teams, board.audit, board.sign_in_failures cascade")
 PASSWORD = "correct horse battery staple"
 WHO = Who("cli:test")
-
-
-@lru_cache(maxsize=1)
-def light_hasher() -> PasswordHasher:
-    return PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-
-
-@pytest.fixture(autouse=True)
-def _light_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(_passwords, "hasher", light_hasher)
-    _passwords._nobodys.cache_clear()
-    yield
-    _passwords._nobodys.cache_clear()
 
 
 @dataclass

@@ -16,7 +16,8 @@ from callboard.errors import Forbidden, Invalid, SignInRefused
 from callboard.ledger.database import get_engine, transaction
 from callboard.operations import accounts
 from callboard.settings import get_settings
-from tests.integration.accounts.conftest import PASSWORD, WHO, Town, light_hasher
+from tests.integration.accounts.conftest import PASSWORD, WHO, Town
+from tests.passwords import light_hasher
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -147,7 +147,7 @@ def intelligence_board(
     """The engine, with the jobs that the intelligence jobs send."""
     del openai
     with open_board(monkeypatch, memory_database, broker_url) as opened:
-        for each in (summarise_cluster, embedding_refresh, reevaluate_memory, user_snapshot):
+        for each in (summarise_cluster, embedding_refresh, reevaluate_memory, user_snapshot, deliver):
             monkeypatch.setattr(each, "broker", opened.broker)
             opened.broker.declare_actor(each)
         yield opened

@@ -105,12 +105,13 @@ def test_what_one_tenant_denies_another_may_have() -> None:
     assert decisions() == ["discarded_policy", "created"]
 
 
+@pytest.mark.parametrize("change", ["", ", data_key = null"], ids=["key kept", "key erased"])
 @pytest.mark.parametrize("table", ["users", "tenants"])
-def test_nothing_is_remembered_for_whom_was_deleted(table: str, tenant: UUID, user: UUID) -> None:
+def test_nothing_is_remembered_for_whom_was_deleted(table: str, change: str, tenant: UUID, user: UUID) -> None:
     queue(tenant, user, TEA)
     with transaction() as connection:
+        connection.execute(text(f"update memory.users set email = email {change}"))
         connection.execute(text(f"update memory.{table} set deleted_at = now()"))
-        connection.execute(text("update memory.users set data_key = null"))
     assert drain() == NOTHING | {"scanned": 1, "discarded_policy": 1}
 
 
@@ -189,18 +190,21 @@ def test_poison_is_left_alone_after_some_runs_until_somebody_asks(tenant: UUID, 
     queue(tenant, user, TEA)
     whole = value_of("select content_ciphertext from memory.memory_candidates")
     spoil("content_ciphertext = ''", 1)
-    assert [drain()["errored"] for _ in range(6)] == [1, 1, 1, 1, 1, 0]
     number = value_of("select id from memory.memory_candidates")
+    assert [drain()["errored"] for _ in range(6)] == [1, 1, 1, 1, 1, 0]
+    queue(tenant, user, "Anna has a sister in Lyon.", extracted_key="sister")
+    assert drain() == NOTHING | {"scanned": 1, "created": 1, "unchecked": 1}
     promote_candidate(number)
-    assert value_of("select attempts from memory.memory_candidates") == 6
+    assert value_of("select attempts from memory.memory_candidates where id = :id", id=number) == 6
+    sql = text("update memory.memory_candidates set content_ciphertext = :whole where id = :id")
     with transaction() as connection:
-        connection.execute(text("update memory.memory_candidates set content_ciphertext = :whole"), {"whole": whole})
+        connection.execute(sql, {"whole": whole, "id": number})
     promote_candidate(number)
-    assert decisions() == ["created"]
+    assert decisions() == ["created", "created"]
     run = Run(job="promote_candidate")
     enter_run(run)
     promote_candidate(number)
-    assert (run.counts, len(memories())) == (NOTHING, 1)
+    assert (run.counts, len(memories())) == (NOTHING, 2)
     assert "not pending" in run.notes["skipped"]
 
 

@@ -95,7 +95,7 @@ CHAT_FAULTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"answer": completion('{"good": true}')}, TransientError, "a Verdict"),
     ({"answer": completion('{"good": true, "why": [], "more": 1}')}, TransientError, "a Verdict"),
     ({"answer": completion('{"good":', finish_reason="length")}, TransientError, "length"),
-    ({"answer": completion(None, refusal="I cannot")}, InputRefused, "I cannot"),
+    ({"answer": completion(None, refusal="I cannot")}, InputRefused, "refuses"),
     ({"status": 400}, InputRefused, "400"),
     ({"status": 404}, ModelMissing, "CALLBOARD_MEMORY_CHAT_MODEL"),
     ({"status": 401}, AuthenticationError, "CALLBOARD_MEMORY_MODEL_KEY"),
@@ -180,6 +180,22 @@ def test_without_a_key_the_error_names_the_setting(memory_database: str, monkeyp
     monkeypatch.delenv("CALLBOARD_MEMORY_MODEL_KEY", raising=False)
     with Model.of(MemorySettings()) as model, pytest.raises(AuthenticationError, match="CALLBOARD_MEMORY_MODEL_KEY"):
         ask(model, add_tenant())
+
+
+def test_no_answer_is_quoted_in_an_error(model: Model, openai: OpenAIStandIn) -> None:
+    tenant, secret = add_tenant(), "Anna is ill"
+    answers: list[object] = [
+        secret,
+        {secret.replace(" ", "_"): 1, "choices": secret},
+        completion(secret),
+        completion(f'{{"good": "{secret}"}}'),
+        completion(None, refusal=f"I cannot say that {secret}"),
+    ]
+    for answer in answers:
+        openai.fail(answer=answer)
+        with pytest.raises((TransientError, PermanentError)) as raised:
+            ask(model, tenant)
+        assert secret not in str(raised.value)
 
 
 def test_nothing_of_the_key_is_in_an_error(openai: OpenAIStandIn, monkeypatch: pytest.MonkeyPatch) -> None:

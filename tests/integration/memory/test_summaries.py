@@ -13,10 +13,12 @@ from actors.memory.summaries import auto_summarization, summarise_cluster, wante
 from actors.memory.summaries import summarise as steps
 from actors.memory.summaries.clusters import Cluster
 from actors.memory.texts import Keyring
+from actors.memory.webhooks import NewWebhook, register
 from callboard import BreakerOpen, PermanentError, transaction
 from callboard.run import Run, enter_run
 from sandbox.openai import QUOTA
 from tests.integration.memory.kit import add_memories, add_tenant, add_user, rows_of, value_of
+from tests.support import eventually
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -342,6 +344,32 @@ def test_a_write_asks_for_the_summary_it_makes_due(intelligence_board: Board, te
     summarise_cluster(cluster_of(third[0]))
     with transaction() as connection:
         assert wanted(connection, third) == 0
+
+
+def test_a_worker_makes_the_summary_that_a_write_asked_for(intelligence_board: Board, tenant: UUID, user: UUID) -> None:
+    ids = add_memories(tenant, user, TEXTS)
+    with intelligence_board.worker():
+        with transaction() as connection:
+            wanted(connection, ids)
+        eventually(summaries)
+        usages = eventually(
+            lambda: intelligence_board.query("select category, model from board.token_usages order by 1")
+        )
+    assert [tuple(row) for row in usages] == [("embedding", "text-embedding-3-small"), ("summary", "gpt-5-mini")]
+
+
+@pytest.mark.usefixtures("intelligence_board")
+def test_webhooks_hear_of_a_summary_and_not_what_it_says(tenant: UUID, user: UUID) -> None:
+    with transaction() as connection:
+        register(connection, NewWebhook(tenant, "all", "https://example.com/hook", ("*",)))
+    add_memories(tenant, user, TEXTS)
+    tick()
+    add_memories(tenant, user, ["Anna bought oolong tea"])
+    tick(hours_later=7)
+    created, updated = rows_of("select event_type, payload_json from memory.webhook_deliveries order by id")
+    assert (created["event_type"], updated["event_type"]) == ("memory.created", "memory.updated")
+    assert str(summaries()[0]["id"]) in updated["payload_json"]
+    assert "tea" not in created["payload_json"] + updated["payload_json"]
 
 
 def test_without_a_model_nothing_is_asked_for(

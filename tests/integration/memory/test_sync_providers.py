@@ -166,6 +166,8 @@ def test_a_full_sync_finds_out_what_is_gone_but_not_at_notion_whose_search_leave
     stand_in.delete("2")
     later = NOW + timedelta(hours=1)
     attempt(add_job(made, cursor=None, type="FULL", created_at=later), now=later)
+    job = rows_of("select memories_deleted from memory.sync_jobs order by created_at desc")[0]
+    assert job["memories_deleted"] == 0, "nothing was made a memory yet"
     left = sum(deleted is None for (deleted,) in objects("deleted_at"))
     assert left == (3 if provider == "notion" else 2)
 

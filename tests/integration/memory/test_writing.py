@@ -128,23 +128,24 @@ def test_each_of_one_key_supersedes_the_one_before_it() -> None:
         {"extracted_key": "food"},
     ],
 )
-def test_another_place_supersedes_nothing(field: dict[str, Any]) -> None:
+def test_what_stands_elsewhere_is_neither_superseded_nor_repeated(field: dict[str, Any]) -> None:
     anna = Person()
-    anna.write(anna.new(TEA), anna.new(COFFEE, **field))
-    anna.write(anna.new(TEA, **field))
-    assert [one is None for one in superseded()] == [True, False, True]
+    here, elsewhere = anna.write(anna.new(TEA), anna.new(COFFEE, **field))
+    ((new, created),) = anna.write(anna.new(COFFEE))
+    assert (here.created, elsewhere.created, created) == (True, True, True)
+    assert superseded() == [new, None, None]
 
 
 @pytest.mark.parametrize(
     "columns",
-    [{"retention_status": "soft_deleted"}, {"is_summary": True}, {"expires_at": NOW}],
-    ids=["deleted", "summary", "expired"],
+    [{"retention_status": "soft_deleted"}, {"is_summary": True}, {"expires_at": NOW}, {"superseded_by": 777_777}],
+    ids=["deleted", "summary", "expired", "superseded"],
 )
 def test_what_is_not_current_is_neither_superseded_nor_repeated(columns: dict[str, Any]) -> None:
     anna = Person()
     add_memories(anna.tenant, anna.id, [TEA], **columns)
     assert anna.write(anna.new(TEA))[0].created
-    assert superseded() == [None, None]
+    assert superseded() == [columns.get("superseded_by"), None]
 
 
 def test_writing_again_changes_nothing() -> None:

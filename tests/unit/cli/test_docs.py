@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from actors.memory.settings import MemorySettings
+from actors.revenue.settings import RevenueSettings
 from actors.sessions.settings import SessionsSettings
 from callboard.exits import Exit
 from callboard.settings import Settings
@@ -50,7 +52,9 @@ def test_every_exit_code_is_described(code: Exit) -> None:
 def test_every_setting_is_described_with_its_default() -> None:
     page = docs.pages()["docs/reference/settings.md"]
     rows = {row[1]: row for row in re.findall(r"^(\| `(CALLBOARD_\w+)` .*)$", page, re.MULTILINE)}
-    assert list(rows) == [*variables(Settings), *variables(SessionsSettings)]
+    assert list(rows) == [
+        name for each in (Settings, MemorySettings, RevenueSettings, SessionsSettings) for name in variables(each)
+    ]
     assert "| `2` | Worker processes" in rows["CALLBOARD_WORKER_PROCESSES"][0]
     assert "one of `auto`, `json`, `text`" in rows["CALLBOARD_LOG_FORMAT"][0]
     assert "at least 1, at most 256" in rows["CALLBOARD_WORKER_THREADS"][0]

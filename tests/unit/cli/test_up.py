@@ -16,7 +16,8 @@ from callboard.settings import Settings
 from cli import _samples
 from cli._signals import Stopped, ignored, raising
 from cli.up._news import Due, News, Part
-from cli.up._sandbox import Sandbox, write_samples
+from cli.up._sample_sessions import write_samples
+from cli.up._sandbox import Sandbox
 from cli.up._screen import render
 from cli.up._servers import _place
 from sandbox.session_files import environment
@@ -148,7 +149,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CALLBOARD_SESSIONS_OLLAMA_URL", "http://127.0.0.1:1")
     get_sessions_settings.cache_clear()
-    yield Settings(home=tmp_path / "home")
+    yield Settings(home=tmp_path / "home", actors=("actors.sessions",))
     get_sessions_settings.cache_clear()
 
 
@@ -156,13 +157,14 @@ def test_samples_are_made_where_there_are_no_sessions(machine: Settings) -> None
     sandbox = Sandbox(machine)
     (note,) = sandbox.prepare()
     assert "sample sessions are used, and a stand-in for Ollama" in note
-    assert sandbox.ollama_port is not None
-    assert sandbox.ollama_command()[2:5] == ["sandbox.ollama", "--port", str(sandbox.ollama_port)]
-    assert environment(sandbox.folder).items() <= sandbox.environment.items()
-    assert any(sandbox.folder.rglob("*.jsonl"))
-    files = {path: path.stat().st_mtime_ns for path in sandbox.folder.rglob("*")}
+    (ollama,) = sandbox.stand_ins
+    assert ollama.command[2:5] == ["sandbox.ollama", "--port", ollama.address.rpartition(":")[2]]
+    sessions = sandbox.folder / "sessions"
+    assert environment(sessions).items() <= sandbox.environment.items()
+    assert any(sessions.rglob("*.jsonl"))
+    files = {path: path.stat().st_mtime_ns for path in sessions.rglob("*")}
     Sandbox(machine).prepare()
-    assert {path: path.stat().st_mtime_ns for path in sandbox.folder.rglob("*")} == files, "they are made once"
+    assert {path: path.stat().st_mtime_ns for path in sessions.rglob("*")} == files, "they are made once"
 
 
 def test_sessions_of_ones_own_are_left_alone(machine: Settings, tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_sessions_of_ones_own_are_left_alone(machine: Settings, tmp_path: Path) 
     sandbox = Sandbox(machine)
     assert sandbox.prepare() == []
     assert sandbox.environment == {}
-    assert not (sandbox.folder.parent / "environment.json").exists(), "other commands must not use samples any more"
+    assert not (sandbox.folder / "environment.json").exists(), "other commands must not use samples any more"
 
 
 def test_a_folder_that_was_set_on_purpose_is_used_though_it_is_empty(
