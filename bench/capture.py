@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
+import psutil  # type: ignore[import-untyped] # ships no types
 from sqlalchemy import insert, text
 
 from actors.memory.candidates import Candidate, propose
@@ -87,13 +88,23 @@ def _trial(people: Sequence[Person], candidates: int, drains: int) -> None:
     rate, load = _fill(people, candidates), os.getloadavg()[0]
     print(f"{candidates} candidates, proposed at {rate:.0f}/s; {drains} at once, load of the machine {load:.1f}:")
     sys.stdout.flush()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _server_cpu()
     processes = [subprocess.Popen([sys.executable, "-c", _DRAIN]) for _ in range(drains)]  # noqa: S603 - ourselves
     codes = [process.wait() for process in processes]
     seconds = time.perf_counter() - began
     if any(codes):
         raise RuntimeError(f"A drain ended with {codes}; see above.")
     print(f"  {candidates / seconds:.0f}/s in all, the start of Python included")
+    print(f"  {_server_cpu() - used:.1f} s of the servers' CPU")
+
+
+def _server_cpu() -> float:
+    """Seconds that our servers have used so far, with those of their children that have ended."""
+    roots = psutil.Process().children()
+    alive = [each.cpu_times() for root in roots for each in (root, *root.children(recursive=True))]
+    ended = [root.cpu_times() for root in roots]
+    spent = sum(each.user + each.system for each in alive)
+    return float(spent + sum(each.children_user + each.children_system for each in ended))
 
 
 def _fill(people: Sequence[Person], candidates: int) -> float:

@@ -1,9 +1,9 @@
-"""Deliveries a second: `python -m bench.webhooks [--events 10000] [--processes 2] [--threads 8] [--endpoint 8]`.
+"""Deliveries a second: `python -m bench.webhooks [--events 10000] [--every 10] [--endpoint 8] ...`.
 
 Starts an embedded Postgres and Valkey in a temporary folder, and the sandbox's receiver and `callboard worker` as
-processes of their own. Every event goes to a fast endpoint, which verifies its signature; and in later trials to a
-second one as well, which accepts and never answers, or refuses connections, or to both of these. All deliveries wait
-before the worker starts. The rate is that of the fast endpoint, between its first and its last delivery.
+processes of their own. Every event goes to a fast endpoint, which verifies its signature; and in later trials every
+tenth to a second one as well, which accepts and never answers, or refuses connections, or to both of these. All
+deliveries wait before the worker starts. The rate is that of the fast endpoint, from its first delivery to its last.
 
 Prints each trial's rate and what the others did to it. Exits 1 if a rate is below 500 a second.
 """
@@ -20,7 +20,7 @@ import time
 from base64 import b64encode
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid4
 
 import redis
@@ -35,11 +35,14 @@ from callboard.settings import get_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sqlalchemy import Connection
+
 LEAST_RATE = 500.0
 _CHUNK = 500
 _PATIENCE_SECONDS = 300.0
 _SECRET = f"whsec_{b64encode(bytes(range(32))).decode()}"
 _TRIALS = ((), ("never answers",), ("refuses",), ("never answers", "refuses"))
+_ALL, _TENTH = "memory.created", "memory.recalled"
 _TENANT = text("insert into memory.tenants (id, name) values (:id, 'bench')")
 _OPEN = text("select count(*) from memory.webhook_deliveries where webhook_id = :id and status <> 'delivered'")
 _RATE = text("""
@@ -52,7 +55,6 @@ _TRIED = text("""
 select count(*) from memory.webhook_attempts a join memory.webhook_deliveries d on d.id = a.delivery_id
 where d.webhook_id <> :id
 """)
-_RUNS = text("select count(*) from board.runs where reason is not null and state = 'pending'")
 _CLEAR = text("""
 truncate memory.webhook_attempts, memory.webhook_deliveries, memory.webhook_dead_letters, memory.webhooks,
          board.runs, board.breakers, board.dead_letters, board.failures cascade
@@ -71,6 +73,7 @@ class Result(NamedTuple):
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.webhooks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--every", type=int, default=10, help="so many events for one that goes to the others too")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--endpoint", type=int, default=8, help="the fast endpoint's deliveries under way at once")
@@ -114,19 +117,20 @@ def _fill(ports: dict[str, int], others: Sequence[str], args: argparse.Namespace
     tenant = uuid4()
     with transaction() as connection:
         connection.execute(_TENANT, {"id": tenant})
-        fast = _register(connection, tenant, f"http://127.0.0.1:{ports['fast']}/hooks", args.endpoint)
+        fast = _register(connection, tenant, f"http://127.0.0.1:{ports['fast']}/hooks", "*", args.endpoint)
         for name in others:
             path = "hooks/dead" if name == "never answers" else "hooks"
-            _register(connection, tenant, f"http://127.0.0.1:{ports[name]}/{path}", None)
+            _register(connection, tenant, f"http://127.0.0.1:{ports[name]}/{path}", _TENTH, None)
     for first in range(0, args.events, _CHUNK):
         with transaction() as connection:
             numbers = range(first, min(first + _CHUNK, args.events))
-            emit(connection, [WebhookEvent(tenant, "memory.created", {"memory_id": n}, str(n)) for n in numbers])
+            events = ((_ALL if n % args.every else _TENTH, n) for n in numbers)
+            emit(connection, [WebhookEvent(tenant, kind, {"memory_id": n}, str(n)) for kind, n in events])
     return fast
 
 
-def _register(connection: Any, tenant: UUID, url: str, concurrency: int | None) -> UUID:  # noqa: ANN401 - a connection
-    new = NewWebhook(tenant, url, url, ["memory.created"], secret=_SECRET, concurrency=concurrency)
+def _register(connection: Connection, tenant: UUID, url: str, event: str, concurrency: int | None) -> UUID:
+    new = NewWebhook(tenant, url, url, [event], secret=_SECRET, concurrency=concurrency)
     return register(connection, new)[0]
 
 

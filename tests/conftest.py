@@ -51,12 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """Postgres and Valkey of this test session, in a folder of their own."""
     with EmbeddedServers(tmp_path_factory.mktemp("servers")) as servers:
-        endpoints = servers.start()
-        with closing(connect(endpoints.database_url, autocommit=True)) as connection:
-            for setting in ("fsync", "full_page_writes"):  # no test cuts this server's power
-                connection.execute(f"ALTER SYSTEM SET {setting} = off")
-            connection.execute("SELECT pg_reload_conf()")
-        yield endpoints
+        yield servers.start()
 
 
 @pytest.fixture(scope="session")

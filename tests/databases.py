@@ -74,6 +74,7 @@ class Databases:
         name = f"test_{next(self._numbers)}"
         database = Database(name, self._make(name))
         with closing(connect(database.url, autocommit=True)) as connection:
+            assert not _written(connection), "a migration leaves rows, and an emptied database would lack them"
             database.shape = _one(connection, _SHAPE)
         return database
 
@@ -87,12 +88,17 @@ def _emptied(database: Database) -> bool:
     with closing(connect(database.url, autocommit=True)) as connection:
         if _one(connection, _VISITORS) != (0,) or _one(connection, _SHAPE) != database.shape:
             return False
-        if written := _those(connection, _TABLES, "exists (select from {})"):
+        if written := _written(connection):
             connection.execute(f"truncate {', '.join(written)} cascade")
             database.shape = _one(connection, _SHAPE)
         for name in _those(connection, _SEQUENCES, "(select is_called from {})"):
             connection.execute("select setval(%s, 1, false)", (name,))
     return True
+
+
+def _written(connection: psycopg.Connection) -> list[str]:
+    """Tables that have a row."""
+    return _those(connection, _TABLES, "exists (select from {})")
 
 
 def _those(connection: psycopg.Connection, names: str, condition: str) -> list[str]:

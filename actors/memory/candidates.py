@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import unicodedata
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 #: A longer text is cut: no model that embeds takes more than some 8,000 tokens.
 LONGEST_TEXT = 8_000
 LONGEST_KEY = 120
+_DIGEST = 16
 
 # Out of place in stored text: controls, lone surrogates, and marks that nobody sees, which hide or reorder what is
 # read (bidirectional overrides, zero width space, soft hyphen, byte order mark, tags). Joiners stay: Persian and many
@@ -94,11 +96,15 @@ def sanitised(text: str) -> str:
 def normalised_key(key: str | None) -> str | None:
     """The key in small letters with `_` between its words, so that "Favourite colour" is `favourite_colour`.
 
-    None if nothing of it is left.
+    None if nothing of it is left. Of a long one the end becomes a hash, for others may begin alike.
     """
     plain = unicodedata.normalize("NFKC", sanitised(key or ""))
     folded = unicodedata.normalize("NFKC", plain.casefold())
-    return _NOT_OF_A_KEY.sub("_", folded).strip("_")[:LONGEST_KEY].rstrip("_") or None
+    made = _NOT_OF_A_KEY.sub("_", folded).strip("_")
+    if len(made) > LONGEST_KEY:
+        digest = hashlib.sha256(made.encode()).hexdigest()[:_DIGEST]
+        made = f"{made[: LONGEST_KEY - _DIGEST - 1].rstrip('_')}_{digest}"
+    return made or None
 
 
 def _row(candidate: Candidate, keyring: Keyring) -> dict[str, Any]:

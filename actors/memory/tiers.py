@@ -145,8 +145,9 @@ def _over_quota(settings: MemorySettings) -> array[int]:
     """Ids of the hot memories that their users have no place for: 8 bytes each, fetched in portions."""
     ids = array("q")
     with transaction() as connection:
-        options = {"stream_results": True, "yield_per": settings.lifecycle_batch}
-        found = connection.execution_options(**options).scalars(_OVER_QUOTA, {"quota": settings.hot_quota})
-        for portion in found.partitions():
+        found = connection.execute(
+            _OVER_QUOTA, {"quota": settings.hot_quota}, execution_options={"stream_results": True}
+        )
+        for portion in found.scalars().partitions(settings.lifecycle_batch):
             ids.extend(portion)
     return ids

@@ -32,7 +32,7 @@ select count(distinct a.pid) as sessions, count(l.pid) as locks
 from pg_stat_activity a left join pg_locks l on l.pid = a.pid and l.locktype = 'advisory' and l.granted
 where a.application_name = 'callboard-scheduler' and a.datname = current_database()
 """)
-_RUNS, _DEAD = 60, 1000
+_RUNS, _DEAD = 300, 1000
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Reporter:
         runs = pages.page(connection, parse("", "runs"), limit=_RUNS).rows
         news.running = [run for run in runs if run["state"] == "running"]
         ended = [run for run in runs if run["finished_at"] is not None]
-        news.finished = sorted(ended, key=lambda run: run["finished_at"], reverse=True)
+        news.finished = _last_of_each(sorted(ended, key=lambda run: run["finished_at"], reverse=True))
         news.dead = dead_letters.count_open(connection, most=_DEAD)
         paused = {row["job"] for row in schedules.listing(connection) if row["paused_at"] is not None}
         news.due = _due(paused, news.moment)
@@ -155,6 +155,14 @@ class Reporter:
                 answers = False
             self._answering |= {url} if answers else set()
         return "running" if url in self._answering else "starting"
+
+
+def _last_of_each(runs: list[Row]) -> list[Row]:
+    """The newest run of each job: a job that is busy does not push the others off the screen."""
+    seen: dict[str, Row] = {}
+    for run in runs:
+        seen.setdefault(run["job"], run)
+    return list(seen.values())
 
 
 def _due(paused: set[str], moment: datetime) -> list[Due]:

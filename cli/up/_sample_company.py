@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _CATALOGUES = {"actors.memory", "actors.revenue"}
 _NEWS_SECONDS = 20.0
+_MEMORIES, _EVENTS = 600, 3000
 _IS_EMPTY = text("select not exists (select from memory.tenants) and not exists (select from revenue.teams)")
 _MOVED = tuple(
     text(f"update memory.{table} set url = replace(url, :old, :new) where starts_with(url, :old)")  # noqa: S608 - constants
@@ -80,6 +81,8 @@ class SampleCompany:
     def _fill(self, ports: dict[str, int]) -> None:
         urls = _urls(ports)
         plan = Plan(
+            memories=_MEMORIES,
+            events=_EVENTS,
             webhooks=tuple(f"{urls['webhooks']}/hooks/{name}" for name in ENDPOINTS),
             siem=(
                 ("splunk", urls["splunk"]),

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from actors.memory.clients.provider import Answer, Provider, moment, too_many
+from actors.memory.clients.answer import Answer, moment, too_many
+from actors.memory.clients.provider import Provider
 from actors.memory.clients.source import Page, SourceObject, pack, read_objects, unpack
 from callboard import PermanentError, TransientError
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from actors.memory.clients.provider import Answer, Provider, moment, too_many
+from actors.memory.clients.answer import Answer, moment, too_many
+from actors.memory.clients.provider import Provider
 from actors.memory.clients.source import CursorExpired, Page, SourceObject, pack, read_objects, unpack
 from callboard import TransientError
 

@@ -9,15 +9,12 @@ AuthenticationError   the user must connect again
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from time import sleep, time
+from time import sleep
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import httpx
 
+from actors.memory.clients.answer import Answer, pause_of, too_many
 from actors.memory.clients.source import RateLimited
 from callboard import AuthenticationError, PermanentError, TransientError, breaker, http_client
 
@@ -30,7 +27,7 @@ _LONGEST_PAGE = 32 * 1024 * 1024
 _SHOWN = 200  # characters of an answer that an error message quotes
 _WAITS = 5
 _DEFAULT_WAIT = 5.0  # seconds, where a provider does not say how long
-_UNAUTHORISED, _TOO_MANY, _SERVER_ERROR = 401, 429, 500
+_UNAUTHORISED, _SERVER_ERROR = 401, 500
 
 
 class Access(Protocol):
@@ -55,58 +52,6 @@ class Access(Protocol):
 
 class TooLarge(PermanentError):  # noqa: N818 - what it is
     """The answer is longer than we want to read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a provider said."""
-
-    url: str
-    status: int
-    headers: httpx.Headers
-    body: bytes
-
-    def json(self) -> Any:  # noqa: ANN401 - whatever it holds
-        """The document in it.
-
-        Raises:
-            TransientError: There is none.
-        """
-        try:
-            return json.loads(self.body)
-        except ValueError as error:
-            raise TransientError(f"{self.url} answered broken JSON: {type(error).__name__}") from None
-
-    def object(self) -> dict[str, Any]:
-        """The object in it.
-
-        Raises:
-            TransientError: It is none.
-        """
-        document = self.json()
-        if not isinstance(document, dict):
-            raise TransientError(f"{self.url} answered something else than an object")
-        return document
-
-    def list(self, name: str) -> list[Any]:
-        """The list of that name in the object in it.
-
-        Raises:
-            TransientError: There is none.
-        """
-        found = self.object().get(name)
-        if not isinstance(found, list):
-            raise TransientError(f"{self.url} answered an object without the list {name!r}")
-        return found
-
-    def text(self) -> str:
-        """Its content as text, without a byte order mark; what is no UTF-8 is replaced."""
-        return self.body.decode("utf-8-sig", "replace")
-
-
-def too_many(answer: Answer) -> bool:
-    """Whether the provider says that it was asked too often."""
-    return answer.status == _TOO_MANY
 
 
 class Provider:
@@ -235,41 +180,6 @@ class Provider:
         return f"{self.name} at {answer.url} answered {answer.status}: {text[:_SHOWN]}"
 
 
-def pause_of(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds to wait, by Retry-After (seconds or a date) or, once GitHub's limit is used up, until its reset.
-
-    None where the headers say nothing of the kind.
-    """
-    at = time() if now is None else now
-    told = headers.get("retry-after", "").strip()
-    if told:
-        return _seconds(told, at)
-    reset = headers.get("x-ratelimit-reset", "")
-    if headers.get("x-ratelimit-remaining") == "0" and reset.isdigit():
-        return max(int(reset) - at, 0.0)
-    return None
-
-
-def _seconds(told: str, at: float) -> float | None:
-    if told.isdecimal():
-        return float(told)
-    try:
-        moment = parsedate_to_datetime(told)
-    except (ValueError, OverflowError):
-        return None
-    return max((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - at, 0.0)
-
-
 def _shown(url: httpx.URL) -> str:
     """Without its query, in which there may be a token."""
     return str(url.copy_with(query=None, userinfo=b""))
-
-
-def moment(text: str) -> datetime:
-    """A time as providers write it.
-
-    Raises:
-        ValueError: It is none.
-    """
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -73,7 +73,7 @@ def refresh_embeddings() -> None:
     run.count(scanned=0, embedded=0, failed=0, budget_skipped=0)
     with Model.of(settings) as model:
         _Pass(run, settings, model, datetime.now(UTC)).walk()
-    if not run.counts["embedded"]:
+    if not run.counts["scanned"]:
         run.quiet()
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _RECALLS_AT_ONCE, _SCORED_AT_ONCE = 5_000, 1_000
 _RUNS_A_DAY = 144
 _SWEEP = "reevaluation"
+#: Without any of these a run has changed nothing but scores, by a little.
+_TOLD = ("became_batched", "became_immediate", "promoted", "demoted", "budget_skipped")
 _NEXT = text("""
 select id from memory.memories where id > :after and retention_status = 'active' order by id limit :most
 """)
@@ -48,7 +50,7 @@ def intelligence_reevaluate() -> None:
     now = datetime.now(UTC)
     heat_up(run, settings, now)
     sweep(run, settings, now)
-    if not run.counts["recall_events_scanned"] and not run.counts["rescored"]:
+    if not any(run.counts[name] for name in _TOLD):
         run.quiet()
 
 

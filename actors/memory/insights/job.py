@@ -63,7 +63,7 @@ def generate_daily_insights() -> None:
     _zero(run)
     with Model.of(settings) as model:
         write_snapshots(run, model, settings, datetime.now(UTC))
-    if not run.counts["tenants_scanned"]:
+    if not run.counts["snapshots_written"] and not run.counts["failed"]:
         run.quiet()
 
 

@@ -68,12 +68,10 @@ def auto_summarization() -> None:
     run, settings = current_run(), get_memory_settings()
     run.count(scanned=0, summarised=0, skipped_unchanged=0)
     now = datetime.now(UTC)
-    tenants = due_tenants(settings, now)
-    if not tenants:
-        run.quiet()
-        return
     with Model.of(settings) as model:
-        summarise_tenants(tenants, _Work(run, model, settings, now))
+        summarise_tenants(due_tenants(settings, now), _Work(run, model, settings, now))
+    if run.counts["scanned"] == run.counts["skipped_unchanged"]:
+        run.quiet()
 
 
 @job(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
-from sqlalchemy import Connection, text
 from sqlalchemy.exc import DataError, IntegrityError
 
 from actors.memory.candidates import Candidate, propose
+from actors.memory.syncs import _page_statements as sql
 from actors.memory.syncs.state import Lost
 from actors.memory.texts import Keyring
 from callboard import transaction
@@ -18,6 +18,8 @@ from callboard import transaction
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
+
+    from sqlalchemy import Connection
 
     from actors.memory.clients.source import Page, SourceObject
     from actors.memory.syncs.state import Task
@@ -38,60 +40,6 @@ NAMES = (
 
 _LONGEST_ID = 1000
 _BATCH = 500
-_HOLD = text("""
-select from memory.sync_jobs where id = :id and status = 'RUNNING' and starts = :starts and pages = :pages
-for no key update
-""")
-_ADVANCE = text("""
-update memory.sync_jobs set cursor = :cursor, pages = pages + 1, read_to_end = :at_end,
-    total_items = total_items + :total_items, processed_items = processed_items + :processed_items,
-    failed_items = failed_items + :failed_items,
-    candidates = candidates + :candidates, memories_created = memories_created + :memories_created,
-    memories_updated = memories_updated + :memories_updated, memories_deleted = memories_deleted + :memories_deleted
-where id = :id
-""")
-_ADD_DELETED = text("update memory.sync_jobs set memories_deleted = memories_deleted + :number where id = :id")
-_UPSERT = text("""
-with came as (
-    select * from jsonb_to_recordset(cast(:rows as jsonb))
-        as r(source_object_id text, type text, url text, metadata jsonb, content_hash text)
-), before as (
-    select o.source_object_id, o.content_hash, o.deleted_at
-    from memory.external_objects o join came using (source_object_id) where o.connection_id = :connection
-), written as (
-    insert into memory.external_objects as o
-        (connection_id, source_object_id, type, url, metadata, content_hash, seen_at)
-    select :connection, source_object_id, type, url, metadata, content_hash, :seen from came order by source_object_id
-    on conflict (connection_id, source_object_id) do update
-    set type = excluded.type, url = excluded.url, metadata = excluded.metadata, content_hash = excluded.content_hash,
-        seen_at = greatest(o.seen_at, excluded.seen_at), deleted_at = null
-    returning id, source_object_id, content_hash
-)
-select w.id, w.source_object_id, b.source_object_id is null as is_new,
-    b.content_hash is distinct from w.content_hash or b.deleted_at is not null as is_changed
-from written w left join before b using (source_object_id)
-""")
-_DELETE = text("""
-update memory.external_objects set deleted_at = :now
-where connection_id = :connection and source_object_id = any(:ids) and deleted_at is null returning id
-""")
-_UNSEEN = text("""
-update memory.external_objects set deleted_at = :now where id in (
-    select id from memory.external_objects
-    where connection_id = :connection and seen_at < :since and deleted_at is null order by id limit :size
-) returning id
-""")
-# Past its end a memory is found no more, and retention deletes it as any other, unless a legal hold keeps it.
-_END_MEMORIES = text("""
-update memory.memories m set expires_at = :now, deletion_method = 'user_request', updated_at = :now
-from memory.memory_candidates c
-where c.source_object_id = any(:objects) and m.id = c.memory_id and m.retention_status in ('active', 'archived')
-    and (m.expires_at is null or m.expires_at > :now)
-""")
-_DROP_CANDIDATES = text("""
-update memory.memory_candidates set decision = 'discarded_policy', content_ciphertext = '', decided_at = :now
-where source_object_id = any(:objects) and decision = 'pending'
-""")
 
 
 def write_page(task: Task, page: Page, now: datetime) -> Counter[str]:
@@ -104,12 +52,12 @@ def write_page(task: Task, page: Page, now: datetime) -> Counter[str]:
         Lost: Somebody else has the job; nothing was written.
     """
     with transaction() as connection:
-        held = connection.execute(_HOLD, {"id": task.id, "starts": task.starts, "pages": task.pages})
+        held = connection.execute(sql.HOLD, {"id": task.id, "starts": task.starts, "pages": task.pages})
         if held.rowcount == 0:
             raise Lost
         counts = _write(connection, task, page, now)
         given = {name: counts[name] for name in NAMES}
-        connection.execute(_ADVANCE, {"id": task.id, "cursor": page.cursor, "at_end": not page.more, **given})
+        connection.execute(sql.ADVANCE, {"id": task.id, "cursor": page.cursor, "at_end": not page.more, **given})
     task.cursor, task.pages, task.read_to_end = page.cursor, task.pages + 1, not page.more
     task.failed_items += counts["failed_items"]
     return counts
@@ -125,9 +73,9 @@ def forget_unseen(task: Task, now: datetime) -> int:
     while True:
         with transaction() as connection:
             given = {"connection": task.connection_id, "since": task.created_at, "now": now, "size": _BATCH}
-            gone = list(connection.scalars(_UNSEEN, given))
+            gone = list(connection.scalars(sql.UNSEEN, given))
             number = _end_memories(connection, gone, now)
-            connection.execute(_ADD_DELETED, {"id": task.id, "number": number})
+            connection.execute(sql.ADD_DELETED, {"id": task.id, "number": number})
         ended += number
         if len(gone) < _BATCH:
             return ended
@@ -148,7 +96,7 @@ def _write(connection: Connection, task: Task, page: Page, now: datetime) -> Cou
         "ids": [name for name, one in objects.items() if one.deleted],
         "now": now,
     }
-    counts["memories_deleted"] = _end_memories(connection, list(connection.scalars(_DELETE, given)), now)
+    counts["memories_deleted"] = _end_memories(connection, list(connection.scalars(sql.DELETE, given)), now)
     for bad in page.bad:
         _log.warning("sync.object_failed", sync_job_id=str(task.id), source_object_id=bad.id, error=bad.why)
     counts["failed_items"] += len(page.bad)
@@ -185,7 +133,7 @@ def _write_objects(
     seen = max(now, task.created_at)  # whatever the clock says, it came in this job
     given = {"connection": task.connection_id, "seen": seen, "rows": orjson.dumps(rows).decode()}
     by_id = {_clean(one.id): one for one in objects}
-    changed = [row for row in connection.execute(_UPSERT, given) if row.is_changed]
+    changed = [row for row in connection.execute(sql.UPSERT, given) if row.is_changed]
     worth = [row for row in changed if words_of(by_id[row.source_object_id])]
     made = [_candidate(task, by_id[row.source_object_id], row.id) for row in worth]
     proposed = propose(connection, made, keyring=keyring)
@@ -236,5 +184,5 @@ def _clean(words: str) -> str:
 def _end_memories(connection: Connection, objects: list[int], now: datetime) -> int:
     if not objects:
         return 0
-    connection.execute(_DROP_CANDIDATES, {"objects": objects, "now": now})
-    return connection.execute(_END_MEMORIES, {"objects": objects, "now": now}).rowcount
+    connection.execute(sql.DROP_CANDIDATES, {"objects": objects, "now": now})
+    return connection.execute(sql.END_MEMORIES, {"objects": objects, "now": now}).rowcount

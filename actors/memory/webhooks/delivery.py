@@ -41,6 +41,7 @@ _STEEPEST = 10.0
 # A breaker stays open for 60 s; then one of those who come back probes the endpoint, and the others follow.
 _LEFT_ALONE_SECONDS = (30.0, 75.0)
 _LEFT_ALONE = "the endpoint's breaker is open"
+_NO_SLOT = "no free slot"
 
 
 @job(
@@ -56,9 +57,8 @@ def deliver(delivery: str, webhook: str | None = None) -> None:
     number = rows.number_of(delivery)
     if number is None:
         raise PermanentError(f"{delivery!r} is no delivery; they are called wd_ and a number.")
-    # What waits for an endpoint that is left alone is much; to look at each in the database would cost the others.
-    if webhook is not None and breaker(key_of(webhook)).is_open:
-        _postpone(number, random.uniform(*_LEFT_ALONE_SECONDS), _LEFT_ALONE, now)  # noqa: S311 - spread
+    if webhook is not None:
+        _require_hope(webhook, number, now)
     with autocommit() as connection:
         if is_replay(run):
             number = replayed(connection, number, run, now)
@@ -67,14 +67,23 @@ def deliver(delivery: str, webhook: str | None = None) -> None:
             _deliver(connection, found, now)
 
 
+def _require_hope(webhook: str, number: int, now: datetime) -> None:
+    """What waits for a slow endpoint is much, and to look at each in the database would cost the other endpoints."""
+    if breaker(key_of(webhook)).is_open:
+        _postpone(number, random.uniform(*_LEFT_ALONE_SECONDS), _LEFT_ALONE, now)  # noqa: S311 - spread
+    wait = turns.wait(webhook)
+    if wait is not None:
+        _postpone(number, wait, _NO_SLOT, now)
+
+
 def _deliver(connection: Connection, delivery: Delivery | None, now: datetime) -> None:
     if delivery is None:
         current_run().note(state="deleted")
     elif not delivery.is_ours:
         _look_again(connection, delivery)
     elif not delivery.has_slot:
-        wait = turns.wait(delivery.webhook_id, min(delivery.concurrency, get_memory_settings().webhook_concurrency))
-        _postpone(delivery.id, wait, "no free slot", now)
+        slots = min(delivery.concurrency, get_memory_settings().webhook_concurrency)
+        _postpone(delivery.id, turns.full(str(delivery.webhook_id), slots), _NO_SLOT, now)
     else:
         _send(connection, delivery, now)
 
@@ -91,7 +100,7 @@ def _send(connection: Connection, delivery: Delivery, now: datetime) -> None:
         outcome = call(delivery, get_memory_settings(), now)
     except BreakerOpen as error:
         _postpone(delivery.id, error.retry_after or 0.0, _LEFT_ALONE, now)
-    turns.took(delivery.webhook_id, outcome.latency)
+    turns.took(str(delivery.webhook_id), outcome.latency)
     if outcome.status is not None:
         current_run().note(http_status=outcome.status)
     _record(connection, delivery, outcome, datetime.now(UTC))

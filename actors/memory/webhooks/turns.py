@@ -24,6 +24,8 @@ _WEIGHT = 0.2
 @dataclass(slots=True)
 class _Endpoint:
     latency: float = _UNKNOWN_SECONDS
+    slots: int = 1
+    full_until: float = 0.0
     taken_until: float = 0.0
 
 
@@ -40,16 +42,21 @@ class Turns:
             known = self._of(endpoint)
             known.latency += _WEIGHT * (seconds - known.latency)
 
-    def wait(self, endpoint: object, slots: int) -> float:
-        """Seconds until the next free turn, which is taken by asking."""
+    def full(self, endpoint: object, slots: int) -> float:
+        """All its slots were taken just now. Returns the seconds until the next free turn, which is taken by asking."""
         now = time.monotonic()
         with self._lock:
             known = self._of(endpoint)
-            known.taken_until = max(known.taken_until, now) + known.latency / slots
-            turn = known.taken_until - now
-        if turn > _LATEST_SECONDS:
-            return random.uniform(_LATEST_SECONDS / 2, _LATEST_SECONDS)  # noqa: S311 - spread
-        return max(turn, random.uniform(_SOONEST_SECONDS, 2 * _SOONEST_SECONDS))  # noqa: S311 - spread
+            known.slots = slots
+            known.full_until = now + known.latency / slots
+            return _next(known, now)
+
+    def wait(self, endpoint: object) -> float | None:
+        """As `full`, while no slot can be expected to be free again; None: ask for one."""
+        now = time.monotonic()
+        with self._lock:
+            known = self._of(endpoint)
+            return _next(known, now) if now < known.full_until else None
 
     def _of(self, endpoint: object) -> _Endpoint:
         known = self._endpoints.setdefault(endpoint, _Endpoint())
@@ -57,6 +64,14 @@ class Turns:
         if len(self._endpoints) > _MOST_ENDPOINTS:
             self._endpoints.popitem(last=False)
         return known
+
+
+def _next(known: _Endpoint, now: float) -> float:
+    known.taken_until = max(known.taken_until, now) + known.latency / known.slots
+    turn = known.taken_until - now
+    if turn > _LATEST_SECONDS:
+        return random.uniform(_LATEST_SECONDS / 2, _LATEST_SECONDS)  # noqa: S311 - spread
+    return max(turn, random.uniform(_SOONEST_SECONDS, 2 * _SOONEST_SECONDS))  # noqa: S311 - spread
 
 
 turns = Turns()

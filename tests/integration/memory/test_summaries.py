@@ -44,6 +44,7 @@ def tick(*, hours_later: float = 0) -> dict[str, int]:
         auto_summarization()
     finally:
         enter_run(None)
+    assert run.is_quiet == (run.counts["scanned"] == run.counts["skipped_unchanged"])
     return run.counts
 
 

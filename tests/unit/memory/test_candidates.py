@@ -86,6 +86,14 @@ def test_keys_by_example(key: str | None, made: str | None) -> None:
     assert normalised_key(key) == made
 
 
+@given(st.integers(100, 140))
+def test_long_keys_that_begin_alike_are_not_one(length: int) -> None:
+    first, second = (normalised_key("drive " * 20 + "i" * length + end) for end in ("a", "b"))
+    assert first != second
+    assert normalised_key(first) == first
+    assert len(str(first)) <= LONGEST_KEY
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("category", "RUMOUR"), ("environment", "prod"), ("importance", -0.1), ("importance", 2.0)]
 )

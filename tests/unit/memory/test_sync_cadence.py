@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from actors.memory.clients.provider import pause_of
+from actors.memory.clients.answer import pause_of
 from actors.memory.syncs.cadence import next_sync, wall_clock, zone_of
 
 BERLIN = ZoneInfo("Europe/Berlin")

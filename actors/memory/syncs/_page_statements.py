@@ -1,0 +1,60 @@
+"""The SQL that writes a page."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+HOLD = text("""
+select from memory.sync_jobs where id = :id and status = 'RUNNING' and starts = :starts and pages = :pages
+for no key update
+""")
+ADVANCE = text("""
+update memory.sync_jobs set cursor = :cursor, pages = pages + 1, read_to_end = :at_end,
+    total_items = total_items + :total_items, processed_items = processed_items + :processed_items,
+    failed_items = failed_items + :failed_items,
+    candidates = candidates + :candidates, memories_created = memories_created + :memories_created,
+    memories_updated = memories_updated + :memories_updated, memories_deleted = memories_deleted + :memories_deleted
+where id = :id
+""")
+ADD_DELETED = text("update memory.sync_jobs set memories_deleted = memories_deleted + :number where id = :id")
+UPSERT = text("""
+with came as (
+    select * from jsonb_to_recordset(cast(:rows as jsonb))
+        as r(source_object_id text, type text, url text, metadata jsonb, content_hash text)
+), before as (
+    select o.source_object_id, o.content_hash, o.deleted_at
+    from memory.external_objects o join came using (source_object_id) where o.connection_id = :connection
+), written as (
+    insert into memory.external_objects as o
+        (connection_id, source_object_id, type, url, metadata, content_hash, seen_at)
+    select :connection, source_object_id, type, url, metadata, content_hash, :seen from came order by source_object_id
+    on conflict (connection_id, source_object_id) do update
+    set type = excluded.type, url = excluded.url, metadata = excluded.metadata, content_hash = excluded.content_hash,
+        seen_at = greatest(o.seen_at, excluded.seen_at), deleted_at = null
+    returning id, source_object_id, content_hash
+)
+select w.id, w.source_object_id, b.source_object_id is null as is_new,
+    b.content_hash is distinct from w.content_hash or b.deleted_at is not null as is_changed
+from written w left join before b using (source_object_id)
+""")
+DELETE = text("""
+update memory.external_objects set deleted_at = :now
+where connection_id = :connection and source_object_id = any(:ids) and deleted_at is null returning id
+""")
+UNSEEN = text("""
+update memory.external_objects set deleted_at = :now where id in (
+    select id from memory.external_objects
+    where connection_id = :connection and seen_at < :since and deleted_at is null order by id limit :size
+) returning id
+""")
+# Past its end a memory is found no more, and retention deletes it as any other, unless a legal hold keeps it.
+END_MEMORIES = text("""
+update memory.memories m set expires_at = :now, deletion_method = 'user_request', updated_at = :now
+from memory.memory_candidates c
+where c.source_object_id = any(:objects) and m.id = c.memory_id and m.retention_status in ('active', 'archived')
+    and (m.expires_at is null or m.expires_at > :now)
+""")
+DROP_CANDIDATES = text("""
+update memory.memory_candidates set decision = 'discarded_policy', content_ciphertext = '', decided_at = :now
+where source_object_id = any(:objects) and decision = 'pending'
+""")
