@@ -19,6 +19,7 @@ from callboard.ledger.seal import make_key_file
 from callboard.loading import load_actors
 from callboard.settings import get_settings
 from cli._service import command
+from cli._smoke_arguments import arguments_for
 from cli.up._sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ class Smoke:
             job.spec.bind((), {})
         except TypeError:
             return self._seen(job)
-        facts = trigger(job, by="cli")
+        return self._run(job, {})
+
+    def _run(self, job: Job[Any, Any], arguments: dict[str, Any]) -> Verdict:
+        facts = trigger(job, kwargs=arguments, by="cli")
         deadline = time.monotonic() + _RUN_SECONDS
         while True:
             self._children.poll()
@@ -128,10 +132,15 @@ class Smoke:
                 is_open = any(state not in _ENDED for state in states)
                 if "completed" in states or not is_open or time.monotonic() > deadline:
                     if not runs:
-                        return Verdict(name, "not run", error="needs arguments, and no other job asked for it")
+                        break
                     best = runs[states.index("completed") if "completed" in states else 0]
                     return _verdict(listing.run(connection, str(best["id"])))
             time.sleep(_POLL_SECONDS)
+        with transaction() as connection:
+            arguments = arguments_for(connection, name)
+        if arguments is None:
+            return Verdict(name, "not run", error="needs arguments, and no other job asked for it")
+        return self._run(job, arguments)
 
 
 def _interval(job: Job[Any, Any]) -> float:
