@@ -69,13 +69,18 @@ def test_a_board_at_work_is_healthy_and_its_numbers_are_the_ledgers(board: Board
     eventually(lambda: told(board("top", "--json"))["workers"], 30, what="a worker")
     board("trigger", "quick", "--wait")
     board("trigger", "broken", "--wait")
-    found = told(board("top", "--json"))
-    quick, broken = (named(found["jobs"], "job", name) for name in ("quick", "broken"))
-    assert (quick["attempts"], quick["failed"], quick["dead"]) == (1, 0, 0)
-    assert (broken["attempts"], broken["failed"], broken["dead"]) == (1, 1, 1)
-    assert named(found["queues"], "queue", "fast")["workers"] == 1
-    assert [one["threads"] for one in found["workers"]] == [2]
-    assert "1 dead letter waits" in [problem["text"] for problem in found["problems"]]
+
+    def numbers() -> bool:
+        found = told(board("top", "--json"))
+        quick, broken = (named(found["jobs"], "job", name) for name in ("quick", "broken"))
+        assert (quick["attempts"], quick["failed"], quick["dead"]) == (1, 0, 0)
+        assert (broken["attempts"], broken["failed"], broken["dead"]) == (1, 1, 1)
+        assert named(found["queues"], "queue", "fast")["workers"] == 1
+        assert [one["threads"] for one in found["workers"]] == [2]
+        assert "1 dead letter waits" in [problem["text"] for problem in found["problems"]]
+        return True
+
+    eventually(numbers, what="the numbers of two ended runs")
     board("trigger", "long")
 
     def running() -> bool:
@@ -94,10 +99,10 @@ def test_with_worker_and_scheduler_nothing_is_urgent(board: Board, worker: Start
     def well() -> Answer:
         answer = board("top", "--once")
         assert answer.code == 0, answer.out
+        assert "scheduler leading" in answer.out.splitlines()[0]
         return answer
 
     answer = eventually(well, 30, what="a healthy board")
-    assert "scheduler leading" in answer.out.splitlines()[0]
     assert "0/2 threads busy" in answer.out
     for title in ("1 queues", "2 jobs", "3 running", "4 schedules", "5 workers"):
         assert title in answer.out
