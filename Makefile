@@ -40,7 +40,7 @@ up: $(STAMP) ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/callboard up
 
 test: $(STAMP) ## run the tests but the long ones; ALL=1 runs all, COVERAGE=1 measures, ARGS="-k name" picks some
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_OPTIONS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_OPTIONS) $(ARGS)
 
 lint: $(STAMP) ## check style, types and the floors of the house
 	$(BIN)/ruff check $(CODE)

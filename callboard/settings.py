@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     )
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="Keys that seal messages in the ledger and jobs' secrets: 32 bytes in base64 each; the first seals.",
+        description="Keys of 32 bytes in base64 that seal messages in the ledger and jobs' secrets; the first seals.",
     )
     smtp_url: SecretStr | None = Field(
         None,

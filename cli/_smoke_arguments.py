@@ -7,8 +7,6 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from actors.memory.summaries.clusters import Cluster
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -42,6 +40,8 @@ def _one(argument: str, query: str) -> Callable[[Connection], dict[str, Any]]:
 
 
 def _cluster(connection: Connection) -> dict[str, Any]:
+    from actors.memory.summaries.clusters import Cluster  # noqa: PLC0415 - declares jobs, which may not be wanted
+
     return {"cluster": str(Cluster(*connection.execute(_CLUSTER).one()))}
 
 

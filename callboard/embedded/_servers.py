@@ -55,6 +55,11 @@ class EmbeddedServers:
             self.stop()
             raise
 
+    @property
+    def running(self) -> bool:
+        """Whether both server processes live; a slow one that does not answer at the moment does."""
+        return all(server is not None and server.running for server in (self._valkey, self._postgres))
+
     def stop(self) -> None:
         """Stop both servers and leave no process, socket, lock or address file behind, within 5 s."""
         if self._lock is None:

@@ -66,10 +66,15 @@ class Servers:
         self._broker_url = self._settings.broker_url or endpoints.broker_url
 
     def tend(self) -> list[str]:
-        """Every few seconds, start again what has died of ours; returns what happened."""
+        """Every few seconds, start again what has died of ours; returns what happened.
+
+        One that lives and is slow is left alone: a start that fails would stop both.
+        """
         if self._embedded is None or time.monotonic() < self._next_look:
             return []
         self._next_look = time.monotonic() + _TEND_SECONDS
+        if self._embedded.running:
+            return []
         try:
             self._launch(self._embedded)
         except Exception as error:  # noqa: BLE001 - the next look tries again; `up` itself must outlive it

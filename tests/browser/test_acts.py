@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     SignIn = Callable[..., Visitor]
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("browser")]  # one browser at a time
+pytestmark = pytest.mark.long
 
 RUNS = "/admin/background_jobs"
 LETTERS = "/admin/dead_letters"

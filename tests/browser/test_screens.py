@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.browser.theatre import Theatre
     from tests.browser.visitor import Visitor
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("browser")]  # one browser at a time
+pytestmark = pytest.mark.long
 
 RUNS = "/admin/background_jobs"
 

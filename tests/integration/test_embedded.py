@@ -205,6 +205,21 @@ def test_start_brings_back_a_dead_server_at_the_same_address(home: Path) -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
+def test_a_server_that_is_slow_is_not_dead(home: Path) -> None:
+    with EmbeddedServers(home, broker_port=0) as servers:
+        assert not EmbeddedServers(home).running
+        servers.start()
+        postmaster = psutil.Process(int((home / "postgres" / "postmaster.pid").read_text().split()[0]))
+        postmaster.suspend()
+        try:
+            assert servers.running, "it lives, and answers nobody"
+        finally:
+            postmaster.resume()
+        postmaster.kill()
+        postmaster.wait(10)
+        assert not servers.running
+
+
 def test_servers_end_with_a_killed_owner(home: Path) -> None:
     with owner_of(home):
         assert servers_in(home)

@@ -86,7 +86,8 @@ def test_a_board_at_work_is_healthy_and_its_numbers_are_the_ledgers(board: Board
     def running() -> bool:
         (run,) = told(board("top", "--json"))["runs"]
         assert (run["job"], run["attempt"]) == ("long", 1)
-        return bool(run["progress"]["processed"] > 1 and run["seconds"] > 0)
+        progress = run["progress"]
+        return bool(progress and progress["processed"] > 1 and run["seconds"] > 0)
 
     eventually(running, 20, what="the run's progress")
     (board.folder / "enough").touch()

@@ -86,7 +86,7 @@ class Up:
 
     def call(self, *argv: str) -> Any:  # noqa: ANN401 - JSON
         """What another command on this board prints as JSON."""
-        command = [sys.executable, "-m", "cli", *argv, "--json"]
+        command = [sys.executable, "-m", "cli", argv[0], "--json", *argv[1:]]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, check=False)
         return json.loads(done.stdout or b"[]")
 
@@ -157,7 +157,7 @@ def test_up_runs_every_job_survives_a_kill_and_a_taken_port_and_leaves_nothing(h
     assert f"port {taken} is taken: these metrics are on port" in ups[1].said()
     assert f"port {taken} is taken: the console is on port" in ups[1].said()
     assert f":{taken}/" not in url
-    assert len(ups[1].call("runs")) >= len(jobs), "the runs of the first one are still there"
+    assert len(ups[1].call("runs", "--limit", "100")) >= len(jobs), "the runs of the first one are still there"
     assert ups[1].stop(signal.SIGINT) < 10
     assert left_in(home) == set()
     assert "stopped in" in ups[1].said()
@@ -177,7 +177,7 @@ def _sign_in_once(up: Up) -> None:
 
 
 def _completed(up: Up, jobs: set[str]) -> dict[str, Any]:
-    asked = up.call("runs", "--limit", "200", "--filter", "state:completed -job:webhook.*")
+    asked = up.call("runs", "--limit", "300", "state:completed", "--", "-job:webhook.*")
     done = {run["job"]: run for run in asked} | {"webhook.poll": {}}  # of which there are many: the oldest of each
     assert set(done) >= jobs, f"only {sorted(done)} completed"
     return done
