@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _LOGS = {"webhook_attempts", "siem_attempts", "tenant_tokens", "watermarks"}
 _LEFT_OUT = {"id", "latency_seconds", "transaction_id", "attempts", "starts", "position", "retry_count", "run_id"}
 _TABLES = {"memory": memory.metadata, "revenue": revenue.metadata}
+_PARTITIONS = sa.text("""
+select relname::text from pg_class where relispartition and relkind = 'r' and relnamespace = cast(:schema as regnamespace)
+""")
 _SHOWN = 600  # characters of a row
 _MEMORY_IDS = {"memory_id", "superseded_by"}
 
@@ -36,11 +39,12 @@ def portrait(url: str, schema: str) -> Portrait:
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.connect() as connection:
         names = _memories(connection) if schema == "memory" else {}
-        return {
+        rows = {
             table.name: Counter(_rows(connection, table, names))
             for table in _TABLES[schema].sorted_tables
             if table.name not in _LOGS
         }
+        return rows | {"partitions": Counter(connection.execute(_PARTITIONS, {"schema": schema}).scalars())}
 
 
 def difference(one: Portrait, other: Portrait, *, most: int = 5) -> str:
