@@ -112,7 +112,7 @@ class JobFacts:
 
 @dataclass(frozen=True, slots=True)
 class BreakerFacts:
-    """Circuit breakers of one kind of target in one state; `open_seconds`: of the one not closed for longest, else 0."""
+    """Circuit breakers of one kind of target in one state; `open_seconds`: of the one longest not closed, else 0."""
 
     kind: str
     state: str
