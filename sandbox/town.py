@@ -5,7 +5,8 @@ not named on a free port, and prints where they are as JSON. With `--news 20` a 
 that there is always something to sync. In tests `with Town() as town:` does, and `town.environment` is what the jobs
 must be told.
 
-Of the three webhook endpoints one answers 503 until somebody mends it:
+Of the three webhook endpoints one fails twice and then works, and one answers 404, so that what is sent to it becomes a
+dead letter at once, until somebody mends it:
 
     POST <webhooks>/_sandbox/endpoints   {"name": "billing"}
 """
@@ -49,8 +50,9 @@ NAMES = (
     "webhooks",
     "revenuecat",
 )
-#: Names of the webhook endpoints; the broken one answers 503.
+#: Names of the webhook endpoints.
 ENDPOINTS, BROKEN = ("crm", "billing", "audit"), "billing"
+_TROUBLES: Mapping[str, Mapping[str, int]] = {BROKEN: {"status": 404}, "crm": {"status": 503, "times": 2}}
 _DOCUMENTS = 12
 
 
@@ -59,7 +61,7 @@ class Town:
 
     Args:
         ports: Of those that must not move, by name.
-        broken: Whether the endpoint `billing` begins broken.
+        broken: Whether webhook endpoints make trouble.
     """
 
     def __init__(self, ports: Mapping[str, int] | None = None, *, broken: bool = True) -> None:
@@ -83,7 +85,7 @@ class Town:
         for each in self.documents:
             each.fill(_DOCUMENTS)
         for name in (*ENDPOINTS, "siem"):
-            self.webhooks.add(name, signing_secret(name), **({"status": 503} if broken and name == BROKEN else {}))
+            self.webhooks.add(name, signing_secret(name), **(_TROUBLES.get(name, {}) if broken else {}))
         self._news = itertools.count(_DOCUMENTS + 1)
         self._open = ExitStack()
 

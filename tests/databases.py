@@ -91,6 +91,7 @@ def _emptied(database: Database) -> bool:
         if written := _written(connection):
             connection.execute(f"truncate {', '.join(written)} cascade")
             database.shape = _one(connection, _SHAPE)
+        connection.execute("select pg_stat_reset()")
         for name in _those(connection, _SEQUENCES, "(select is_called from {})"):
             connection.execute("select setval(%s, 1, false)", (name,))
     return True

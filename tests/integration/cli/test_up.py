@@ -86,7 +86,8 @@ class Up:
 
     def call(self, *argv: str) -> Any:  # noqa: ANN401 - JSON
         """What another command on this board prints as JSON."""
-        command = [sys.executable, "-m", "cli", argv[0], "--json", *argv[1:]]
+        at = next((place for place, word in enumerate(argv) if word == "--"), len(argv))
+        command = [sys.executable, "-m", "cli", *argv[:at], "--json", *argv[at:]]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, check=False)
         return json.loads(done.stdout or b"[]")
 
@@ -147,6 +148,7 @@ def test_up_runs_every_job_survives_a_kill_and_a_taken_port_and_leaves_nothing(h
     assert f"belong to process {ups[0].process.pid}" in second.said()
     assert second.said().count("\n") == 2, "the greeting and the error"
     _sign_in_once(ups[0])
+    _mend_and_replay(ups[0])
     ups[0].kill()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -174,6 +176,18 @@ def _sign_in_once(up: Up) -> None:
         assert browser.get("/v1/me").json()["email"] == "operator@localhost"
         assert browser.post("/sign-in/link", data={"token": token}).status_code == 401
     assert up.call_for_text("console", "link").startswith(f"{console}/sign-in/link?token=")
+
+
+def _mend_and_replay(up: Up) -> None:
+    """As the screen says: the broken endpoint is mended, and gets what it missed."""
+    missed = len(up.call("dead-letters", "list", "--limit", "500", "job:webhook.deliver"))
+    assert missed > 0
+    found = re.search(r"mend it: curl -d '(\S+ \S+)' (\S+)", up.said())
+    assert found is not None
+    assert httpx.post(found[2], content=found[1]).is_success
+    assert f"{missed} replayed, 0 refused" in up.call_for_text("dead-letters", "replay", "--yes", "job:webhook.deliver")
+    webhooks = found[2].removesuffix("endpoints") + "webhooks/billing"
+    eventually(lambda: len(httpx.get(webhooks).json()) >= missed, 30, every=0.2, what="what was missed to arrive")
 
 
 def _completed(up: Up, jobs: set[str]) -> dict[str, Any]:
