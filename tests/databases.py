@@ -35,6 +35,7 @@ _DEFINITIONS = (
 _SHAPE = "select " + ", ".join(
     f"(select concat(count(*), ' up to ', max(xmin::text::bigint)) from pg_{name})" for name in _DEFINITIONS
 )
+_REVISION = "select array_agg(version_num) from public.alembic_version"
 _VISITORS = """
 select count(*) from pg_stat_activity
 where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
@@ -48,6 +49,7 @@ class Database:
     name: str
     url: str
     shape: Any = None
+    revision: Any = None
 
 
 class Databases:
@@ -75,7 +77,7 @@ class Databases:
         database = Database(name, self._make(name))
         with closing(connect(database.url, autocommit=True)) as connection:
             assert not _written(connection), "a migration leaves rows, and an emptied database would lack them"
-            database.shape = _one(connection, _SHAPE)
+            database.shape, database.revision = _one(connection, _SHAPE), _one(connection, _REVISION)
         return database
 
     def give_back(self, database: Database) -> None:
@@ -87,6 +89,8 @@ def _emptied(database: Database) -> bool:
     """Whether it could be: while somebody is connected, or when its tables have become others, it must be dropped."""
     with closing(connect(database.url, autocommit=True)) as connection:
         if _one(connection, _VISITORS) != (0,) or _one(connection, _SHAPE) != database.shape:
+            return False
+        if _one(connection, _REVISION) != database.revision:
             return False
         if written := _written(connection):
             connection.execute(f"truncate {', '.join(written)} cascade")

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -53,8 +52,6 @@ class Fuzz:
         return ""
 
 
-# The console answers from a thread of this process; its dice are none of a strategy's.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 def test_no_fault_and_no_breach(server: ConsoleServer) -> None:
     owner = add_user("admin")
     accounts.set_password(owner, "one that is not guessed", who=Who("test"))  # a new one would end the session
