@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 from uuid import UUID, uuid4
 
@@ -48,6 +49,12 @@ def breaker(key: str, *, failures: int = 5, cooldown: float = 60.0) -> Breaker:
     return Breaker(key, failures=failures, cooldown=cooldown)
 
 
+@lru_cache(maxsize=256)
+def _announce(kind: str) -> None:
+    """Have its openings counted from 0 on, once in a process."""
+    count_opened(kind, 0)
+
+
 class Breaker:
     """See `breaker`; it may be entered again and again, but by one thread at a time."""
 
@@ -57,6 +64,7 @@ class Breaker:
         if failures < 1 or cooldown <= 0:
             raise ValueError(f"breaker({key!r}): failures={failures} and cooldown={cooldown} must be above 0.")
         self.key = key
+        self._kind = key.partition(":")[0]
         self._failures = failures
         self._cooldown = cooldown
         self._probe: UUID | None = None
@@ -74,6 +82,7 @@ class Breaker:
             BreakerOpen: The target is left alone.
         """
         self._probe = None
+        _announce(self._kind)
         standing = known.of(self.key)
         if standing.state != "closed":
             self._ask(standing)
@@ -154,7 +163,7 @@ class Breaker:
         logger.warning(
             "breaker.opened", breaker=self.key, failures=failures, cooldown_seconds=self._cooldown, error=_told(error)
         )
-        count_opened(self.key)
+        count_opened(self._kind)
 
 
 def _told(error: BaseException | None) -> str:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 
-from callboard import Backoff, NoRetry, Slo, current_run, every, get_broker, job
+from callboard import Backoff, NoRetry, Slo, TransientError, breaker, current_run, every, get_broker, job
 
 _TICK = threading.Event()
 
@@ -50,6 +50,13 @@ def fatal() -> None:
     """Kill its process the first time."""
     if current_run().attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+@job("outside", cadence=every(seconds=1), retry=NoRetry())
+def outside() -> None:
+    """Fail at a system outside; its breaker opens again after every probe."""
+    with breaker("demo:target", failures=3, cooldown=2.0):
+        raise TransientError("no answer")
 
 
 @job("chain")

@@ -76,12 +76,13 @@ class Up:
     def ready(self) -> tuple[float, str]:
         """How long it took to be ready, and where its metrics are."""
 
-        def match() -> re.Match[str] | None:
+        def match() -> re.Match[str]:
             assert self.process.poll() is None, self.said()
-            return READY.search(self.said())
+            found = READY.search(self.said())
+            assert found is not None, self.said()
+            return found
 
-        found = eventually(match, 40, what="the board to be ready")
-        assert found is not None
+        found = eventually(match, 60, what="the board to be ready")
         return float(found[1]), found[2]
 
     def call(self, *argv: str) -> Any:  # noqa: ANN401 - JSON
