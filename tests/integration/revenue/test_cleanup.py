@@ -147,7 +147,7 @@ def test_a_child_that_was_marked_later_goes_with_its_parent() -> None:
 
 def test_a_child_that_was_marked_before_keeps_its_time() -> None:
     made = add_all()
-    execute("update revenue.teams set deleted_at = :at", at=NOW - timedelta(days=7, minutes=-5))
+    execute("update revenue.teams set deleted_at = :at", at=NOW - timedelta(days=6))
     mark("apps", made["app"], EXPIRED)
     run = clean()
     assert (run.counts["apps"], run.counts["projects"], run.counts["apiKeys"]) == (1, 0, 1)
