@@ -21,11 +21,11 @@ HONEST_FAILURES = (AssertionError, Lacking, DecodeError, pytest.fail.Exception)
 RIGS: dict[str, Callable[[Endpoints], Rig]] = {"redis": RedisRig, "stock": StockRig}
 
 
-#: What the stock broker cannot do is the reason for ours, and no business of a quick run.
+#: What the stock broker cannot do is the reason for ours, and no business of a quick run; RabbitMQ is slow to start.
 _TRANSPORTS = [
     "memory",
     "redis",
-    "rabbitmq",
+    pytest.param("rabbitmq", marks=pytest.mark.long),
     pytest.param("stock", marks=pytest.mark.long),
 ]
 

@@ -23,7 +23,10 @@ from callboard.tether import tether
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
+]
 
 NOBODY = pwd.getpwnam("nobody")
 AS_DAEMON = "namespace:1:1"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 BIN = Path(sys.executable).parent
 JOBS = "tests.observability.tracing_jobs"
+pytestmark = pytest.mark.long
+
 #: Spans leave when the process ends, or not at all.
 NEVER = {"OTEL_BSP_SCHEDULE_DELAY": "600000"}
 

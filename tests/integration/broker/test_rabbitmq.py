@@ -29,6 +29,8 @@ from tests.support import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.long
+
 _names = count(1)
 YEAR_MS = 366 * 86_400_000
 
@@ -503,7 +505,6 @@ def test_a_cut_connection_is_told_once_and_then_mended(broker: RabbitBroker, rab
     assert numbers(fetch(broker)) == [2]
 
 
-@pytest.mark.long
 def test_a_killed_server_keeps_what_it_confirmed(
     tmp_path: Path,
     rabbitmq: RabbitServer,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("sessions_home")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("sessions_home")]
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TEXTS = ["The cat sat on the mat.", "Postgres takes a snapshot at the first query.", "A soup of lentils and carrots."]
 NOTHING = {"indexed_messages": 0, "indexed_chunks": 0, "skipped": 0, "failed": 0, "deferred": 0, "errors": 0}
 
-pytestmark = pytest.mark.usefixtures("ollama")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("ollama")]
 
 
 def vectors() -> VectorStore:
