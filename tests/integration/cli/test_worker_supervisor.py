@@ -93,8 +93,11 @@ def neighbours_in_both(board: Board) -> dict[str, int]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_stuck_job_is_ended_by_force_its_neighbours_complete_and_the_sibling_is_not_touched(
-    board: Board, service: Start, way: str
+    board: Board, service: Start, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
+    monkeypatch.setenv(
+        "CALLBOARD_LEASE_SECONDS", "12"
+    )  # on a busy machine it must not end before the process is told of
     supervisor = service("worker", "--processes", "2", "--threads", "4")
     pids = living(2)
     patients = neighbours_in_both(board)
