@@ -31,7 +31,7 @@ JOBS = "tests.integration.cli.stuck_jobs"  # not imported here: this process dec
 WAYS = ("sleep", *(pytest.param(way, marks=pytest.mark.long) for way in ("socket", "lock", "regex", "except")))
 LIMIT, GRACE = 1.0, 1.0
 #: How much later than limit and grace a stuck process may be gone.
-ALLOWANCE = 1.0
+ALLOWANCE = 2.5
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_a_job_that_holds_the_gil_beyond_its_lease_is_ended_long_before_its_limi
     send("greedy", ())
     ((victim, began),) = eventually(lambda: signed(board, "greedy"), 20)
     eventually(lambda: not alive(victim), 20, what="the end of the frozen process")
-    assert 4 - 1 < time.time() - began < 4 + 1.5
+    assert 4 - 1 < time.time() - began < 4 + 4
     assert "kept all others from running" in str(logged(board, "worker.killed")[0]["reason"])
     letter = eventually(lambda: rows("select kind, job from board.dead_letters"), 20)
     assert letter == [{"kind": "poison", "job": "greedy"}]
