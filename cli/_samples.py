@@ -1,4 +1,4 @@
-"""The variables under which `callboard up` uses sample sessions, for other commands on the same folder.
+"""The variables under which `callboard up` uses samples, for other commands on the same folder.
 
 Without them, `callboard run collect_all` beside an `up` that uses samples would look into the user's own folders, find
 nothing, and take the samples for deleted.
@@ -35,4 +35,4 @@ def use(home: Path) -> None:
         return
     if not any(name in os.environ for name in known):
         os.environ.update(known)
-        say(f"callboard: the sample sessions in {home / 'sandbox'} are used, as by `callboard up`.", stderr=True)
+        say(f"callboard: the samples in {home / 'sandbox'} are used, as by `callboard up`.", stderr=True)

@@ -256,7 +256,7 @@ def test_the_sample_sessions_of_up_are_used_by_run(board: Board, monkeypatch: py
     monkeypatch.setenv("CALLBOARD_SESSIONS_CLAUDE_DIR", "")  # so that the test's end takes it out again
     monkeypatch.delenv("CALLBOARD_SESSIONS_CLAUDE_DIR")
     answer = board("run", "quick")
-    assert "the sample sessions in" in answer.err
+    assert "the samples in" in answer.err
     assert os.environ["CALLBOARD_SESSIONS_CLAUDE_DIR"] == "/samples"
     assert "sample" not in board("run", "quick").err, "what is set already is not overruled"
     assert get_job("quick")
