@@ -207,7 +207,7 @@ def test_other_commands_use_the_samples_unless_told_otherwise(
     monkeypatch.delenv("CALLBOARD_SESSIONS_CODEX_DIR")
     _samples.use(machine.home)
     assert os.environ["CALLBOARD_SESSIONS_CODEX_DIR"] == "/samples"
-    assert "sample sessions" in capsys.readouterr().err
+    assert "the samples in" in capsys.readouterr().err
 
 
 def _signal_twice(number: signal.Signals) -> None:
