@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser
+
+# A page beside other tests can be slow; milliseconds.
+expect.set_options(timeout=20_000)
 
 _ARGUMENTS = (
     "--no-sandbox",

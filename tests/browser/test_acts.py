@@ -66,7 +66,7 @@ def test_a_page_follows_what_happens_without_a_reload(sign_in: SignIn, theatre: 
     box = page.locator("#q")
     box.fill("job:compact state:")
     run = theatre.send("compact")
-    expect(page.locator(f"#r-{run} .state")).to_have_text("completed", timeout=15000)
+    expect(page.locator(f"#r-{run} .state")).to_have_text("completed")
     assert page.evaluate("window.sameDocument") is True
     expect(box).to_have_value("job:compact state:")
     expect(box).to_be_focused()
@@ -135,7 +135,7 @@ def test_everything_that_the_filter_matches_is_replayed_after_a_plan(sign_in: Si
     expect(sheet.get_by_label("Canary")).to_be_checked()
     sheet.locator("#why").fill("mended in 1.4.2")
     sheet.get_by_role("button", name="Replay 5").click()
-    expect(page.locator("#bulk .state").first).to_have_text("done", timeout=20000)
+    expect(page.locator("#bulk .state").first).to_have_text("done")
     expect(page.locator("#bulk [role=status]")).to_have_text("5 of 5")
     left = "select count(*) from board.dead_letters where state = 'open' and error like '%bulk%'"
     assert theatre.board.one(left) == 0
@@ -249,10 +249,10 @@ def test_a_team_starts_its_job_watches_it_and_sees_nothing_else(sign_in: SignIn,
     assert "was asked for" in tess.told()
     page.locator("main > .note a").click()
     expect(page.locator("#run-head")).to_contain_text("revenuecat_sync")
-    expect(page.locator("#timeline")).to_contain_text("Synced 38 users", timeout=15000)
+    expect(page.locator("#timeline")).to_contain_text("Synced 38 users")
     page.get_by_role("button", name="Cancel").click()
     tess.confirm()
-    expect(page.locator("#run-head .state").first).to_have_text("cancelled", timeout=15000)
+    expect(page.locator("#run-head .state").first).to_have_text("cancelled")
     tess.expected = ("403 (Forbidden)", "404 (Not Found)")
     assert page.goto(f"{theatre.url}{RUNS}/runs/{foreign}").status == 403  # type: ignore[union-attr]
     assert page.goto(f"{theatre.url}/teams/revenue/runs/{foreign}").status == 404  # type: ignore[union-attr]
@@ -359,7 +359,7 @@ def test_a_page_says_that_the_database_is_away_and_comes_back_by_itself(
             expect(page.locator("[role=alert]")).to_contain_text("the database does not answer")
         finally:
             outside.execute(f"alter database {name} allow_connections true")
-    expect(page.locator("h1")).to_have_text("Workers", timeout=15000)
+    expect(page.locator("h1")).to_have_text("Workers")
 
 
 def test_a_page_of_a_run_that_has_not_started_shows_it_as_soon_as_it_does(sign_in: SignIn, theatre: Theatre) -> None:
@@ -371,7 +371,7 @@ def test_a_page_of_a_run_that_has_not_started_shows_it_as_soon_as_it_does(sign_i
     expect(page.locator("#awaited")).to_contain_text("No run of that id has started yet")
     expect(page.locator(".live")).to_have_text("live")
     theatre.board.broker.resume("webhooks")
-    expect(page.locator("h1")).to_have_text("webhook.deliver", timeout=15000)
+    expect(page.locator("h1")).to_have_text("webhook.deliver")
 
 
 def test_ones_own_password_is_changed_and_every_sign_in_ended(sign_in: SignIn) -> None:

@@ -61,7 +61,7 @@ def visiting(
 ) -> Iterator[Visitor]:
     """Somebody who is signed in, or nobody for an empty address; at the end nothing may have been complained of."""
     context = browser.new_context(viewport=PHONE if phone else DESK, color_scheme="dark" if dark else "light")
-    context.set_default_timeout(8000)
+    context.set_default_timeout(20_000)  # milliseconds; beside other tests a page can be slow
     visitor = Visitor(context.new_page(), theatre.url)
     visitor.page.on("console", visitor.note)
     visitor.page.on("pageerror", lambda error: visitor.complaints.append(str(error)))
