@@ -118,7 +118,7 @@ def replaced(rig: Rig, workforce: Workforce, pid: int, name: str = "worker-1") -
 
 
 def test_an_attempt_past_its_hard_deadline_costs_its_process_and_the_notary_gets_the_page(rig: Rig) -> None:
-    workforce = rig.start(WORKING + _once(rig, BUSY.format(patience=1)) + SLEEP, processes=2)
+    workforce = rig.start(WORKING + _first(rig) + "if first:\n    " + BUSY.format(patience=1) + SLEEP, processes=2)
     seats = workforce._seats
     (guilty,) = eventually(lambda: [name for name, seat in seats.items() if seat.page.running()], what="the attempt")
     (other,) = set(seats) - {guilty}
@@ -130,10 +130,10 @@ def test_an_attempt_past_its_hard_deadline_costs_its_process_and_the_notary_gets
     assert rig.pid(other) == sibling
 
 
-def _once(rig: Rig, line: str) -> str:
-    """The line, for the first process that comes by."""
+def _first(rig: Rig) -> str:
+    """Lines that make `first` true in the first process that comes by, and false in all others."""
     mark = rig.note.with_name("first")
-    return f"if not os.path.exists({str(mark)!r}):\n    open({str(mark)!r}, 'w').close()\n    {line}"
+    return f"try:\n    open({str(mark)!r}, 'x').close()\n    first = True\nexcept FileExistsError:\n    first = False\n"
 
 
 def test_a_worker_that_tells_of_its_rounds_and_then_stands_still_is_replaced(rig: Rig) -> None:
@@ -198,9 +198,11 @@ def test_a_worn_process_works_until_its_successor_does_and_is_then_asked_to_drai
     go = rig.note.with_name("go")
     jobs = "slot = page.slot(0)\nfor _ in range(3):\n    slot.begin(bytes(16), 1, 1, True, 0, b'')\n    slot.end()\n"
     wait = f"while not os.path.exists({str(go)!r}):\n    time.sleep(0.01)\n"
-    first = _once(rig, "first = True\nelse:\n    first = False\n")
     program = (
-        BARE + first + f"if first:\n    {_indent(jobs)}\nelse:\n    {_indent(wait)}\npage.say(State.WORKING)" + SLEEP
+        BARE
+        + _first(rig)
+        + f"if first:\n    {_indent(jobs)}\nelse:\n    {_indent(wait)}\npage.say(State.WORKING)"
+        + SLEEP
     )
     workforce = rig.start(program, max_jobs=3)
     ready(workforce, lambda page: page.jobs == 3)
