@@ -10,6 +10,7 @@ from dramatiq import Middleware
 
 from callboard.loops import Loop
 from callboard.middleware._execution import execution_of
+from callboard.middleware.time_limit import STOCK_LIMIT_MS
 from callboard.settings import get_settings
 from callboard.supervisor.page import State, StatusPage
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from dramatiq.broker import MessageProxy
 
     from callboard.supervisor.page import Slot
-
-_STOCK_LIMIT_MS = 600_000.0  # Dramatiq's, of an actor that names none
 
 
 class _Place(threading.local):
@@ -91,7 +90,7 @@ class HardLimit(Middleware):
         own = message.options.get("time_limit")
         patience = self._patience_ns.get(message.actor_name) if not own else self._patience(own)
         if patience is None:
-            patience = self._patience(broker.actors[message.actor_name].options.get("time_limit") or _STOCK_LIMIT_MS)
+            patience = self._patience(broker.actors[message.actor_name].options.get("time_limit") or STOCK_LIMIT_MS)
             self._patience_ns[message.actor_name] = patience
         slot.begin(facts.id.bytes, started.token, started.attempt, started.recorded, patience, facts.payload)
 

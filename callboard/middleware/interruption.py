@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from dramatiq import Middleware
 from dramatiq.middleware import Shutdown
-from dramatiq.middleware.threading import raise_thread_exception
 
+from callboard.middleware._interrupts import forget_interrupt, raise_thread_exception
 from callboard.settings import get_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dramatiq import Broker, Worker
     from dramatiq.broker import MessageProxy
 
@@ -23,7 +25,8 @@ class Interruption(Middleware):
     """
 
     def __init__(self) -> None:
-        self._busy: dict[int, bool] = {}
+        self._busy: dict[int, bool | None] = {}  # by thread: whether it is interrupted at once; None: it was
+        self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
     @property
@@ -39,21 +42,26 @@ class Interruption(Middleware):
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **_: object) -> None:  # noqa: ARG002 - hook
         """The thread is free again."""
-        self._busy.pop(threading.get_ident(), None)
+        with self._lock:
+            late = self._busy.pop(threading.get_ident(), False) is None
+        if late:
+            forget_interrupt()
 
     after_skip_message = after_process_message
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
         """Interrupt those that asked for it now, and the rest when the grace is over."""
-        for thread_id in [thread_id for thread_id, at_once in list(self._busy.items()) if at_once]:
-            raise_thread_exception(thread_id, Shutdown)
-        self._timer = threading.Timer(get_settings().shutdown_grace_seconds, self._interrupt)
+        self._interrupt([thread for thread, at_once in list(self._busy.items()) if at_once])
+        self._timer = threading.Timer(get_settings().shutdown_grace_seconds, lambda: self._interrupt(list(self._busy)))
         self._timer.daemon = True
         self._timer.start()
 
-    def _interrupt(self) -> None:
-        for thread_id in list(self._busy):
-            raise_thread_exception(thread_id, Shutdown)
+    def _interrupt(self, threads: Iterable[int]) -> None:
+        for thread in threads:
+            with self._lock:  # so that a job which ends meanwhile is not interrupted, or forgets it
+                if self._busy.get(thread) is not None:
+                    self._busy[thread] = None
+                    raise_thread_exception(thread, Shutdown)
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:  # noqa: ARG002 - hook
         """Nothing is left to interrupt."""
