@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from dramatiq.middleware import TimeLimitExceeded
+
 from callboard.dispatch import insert, message_for
 from callboard.errors import Postponed
 from callboard.heart import Heart
@@ -16,6 +18,7 @@ from callboard.ledger.database import get_engine, transaction
 from callboard.ledger.facts import Refused, Report
 from callboard.ledger.recorder import Recorder
 from callboard.middleware._execution import Execution
+from callboard.middleware.time_limit import limited
 from callboard.outcome import Cancelled, Completed, Failed, Failure, Outcome
 from callboard.run import Run, enter_run
 from callboard.settings import get_settings
@@ -84,11 +87,12 @@ def _run(job: Job[Any, Any], kwargs: dict[str, Any], facts: RunFacts, recorder: 
 
 def _call(job: Job[Any, Any], kwargs: dict[str, Any], run: Run, facts: RunFacts) -> Outcome:
     try:
-        job(**kwargs)
+        with limited(job.spec.time_limit):
+            job(**kwargs)
     except KeyboardInterrupt:
         return Cancelled("interrupted from the terminal")
     except Postponed as error:
         return Cancelled(f"postponed: {error.why}; a run in process is not tried again")
-    except Exception as error:  # noqa: BLE001 - the run's outcome, whatever it is
+    except (Exception, TimeLimitExceeded) as error:  # noqa: BLE001 - the run's outcome, whatever it is
         return Failed(Failure.of(error, job=job.spec.name, scope=facts.concern), "run in process, not retried")
     return Cancelled("the job returned early") if run.cancel_was_seen else Completed()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dramatiq import Middleware
@@ -13,6 +14,8 @@ from callboard.loops import Loop
 from callboard.middleware._interrupts import forget_interrupt, raise_thread_exception
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dramatiq import Broker, Worker
     from dramatiq.broker import MessageProxy
 
@@ -46,35 +49,56 @@ class TimeLimit(Middleware):
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Start the clock."""
         limit = message.options.get("time_limit") or broker.actors[message.actor_name].options.get("time_limit")
-        self._watch.deadlines[threading.get_ident()] = time.monotonic() + (limit or STOCK_LIMIT_MS) / 1000
+        self._watch.begin((limit or STOCK_LIMIT_MS) / 1000)
 
     def after_process_message(self, broker: Broker, message: MessageProxy, **_: object) -> None:  # noqa: ARG002 - hook
         """Stop the clock."""
-        with self._watch.lock:
-            late = self._watch.deadlines.pop(threading.get_ident(), 0.0) is None
-        if late:
-            forget_interrupt()
+        self._watch.end()
 
     after_skip_message = after_process_message
 
 
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise `TimeLimitExceeded` in this thread if the block takes longer."""
+    watch = _Watch()
+    watch.start()
+    watch.begin(seconds)
+    try:
+        yield
+    finally:
+        watch.end()
+        watch.stop()
+
+
 class _Watch(Loop):
-    """Deadlines by thread, of the monotonic clock; None: it is over, and the thread has been told."""
+    """Looks at the clock, and interrupts each thread that is past its deadline, once."""
 
     def __init__(self) -> None:
         super().__init__("time-limit", _LOOKS_EVERY)
-        self.deadlines: dict[int, float | None] = {}
-        self.lock = threading.Lock()
+        self._deadlines: dict[int, float | None] = {}  # by thread, monotonic; None: it is over, and the thread was told
+        self._lock = threading.Lock()
+
+    def begin(self, seconds: float) -> None:
+        """The calling thread has so long from now on."""
+        self._deadlines[threading.get_ident()] = time.monotonic() + seconds
+
+    def end(self) -> None:
+        """The calling thread was fast enough, or has been told; nothing is raised in it any more."""
+        with self._lock:
+            late = self._deadlines.pop(threading.get_ident(), 0.0) is None
+        if late:
+            forget_interrupt()
 
     def _tick(self) -> None:
         now = time.monotonic()
-        for thread, deadline in list(self.deadlines.items()):
+        for thread, deadline in list(self._deadlines.items()):
             if deadline is not None and now >= deadline:
-                self._end(thread, deadline)
+                self._interrupt(thread, deadline)
 
-    def _end(self, thread: int, deadline: float) -> None:
-        with self.lock:  # so that the job's end comes before it, and none is raised, or after it, and it is forgotten
-            if self.deadlines.get(thread) != deadline:
+    def _interrupt(self, thread: int, deadline: float) -> None:
+        with self._lock:  # so that the job's end comes before it, and none is raised, or after it, and it is forgotten
+            if self._deadlines.get(thread) != deadline:
                 return
-            self.deadlines[thread] = None
+            self._deadlines[thread] = None
             raise_thread_exception(thread, TimeLimitExceeded)

@@ -392,21 +392,6 @@ def test_what_cannot_be_written_does_not_keep_a_run_from_ending(board: Board) ->
     assert board.one("select notes ->> 'text' from board.runs") == "nul  byte"
 
 
-def test_the_correlation_id_reaches_the_database(board: Board) -> None:
-    seen: list[str] = []
-
-    @job("ask")
-    def ask() -> None:
-        with transaction() as connection:
-            query = "select query from pg_stat_activity where pid = pg_backend_pid()"
-            seen.append(connection.exec_driver_sql(query).scalar_one())
-
-    with board.worker():
-        ask.send()
-        eventually(lambda: seen)
-    assert f"/*correlation_id='{board.one('select correlation_id from board.runs')}'*/" in seen[0]
-
-
 def test_a_job_in_this_process_is_recorded_like_any_other(board: Board) -> None:
     @job("here", single=True)
     def here(n: int = 1) -> None:
@@ -428,6 +413,18 @@ def test_a_job_in_this_process_is_recorded_like_any_other(board: Board) -> None:
         "failed",
         "completed",
     ]
+
+
+@pytest.mark.usefixtures("board")
+def test_a_time_limit_holds_in_this_process_too() -> None:
+    @job("slow_here", time_limit=0.3)
+    def slow() -> None:
+        while True:
+            time.sleep(0.01)
+
+    outcome = run_inline(slow).outcome
+    assert isinstance(outcome, Failed)
+    assert outcome.failure.error_type == "TimeLimitExceeded"
 
 
 @pytest.mark.usefixtures("board")
