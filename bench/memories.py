@@ -8,10 +8,11 @@ child process with the whole stack loaded, while a thread of ours changes single
     day    the jobs last ran a day ago
     all    the jobs have never run: every memory decays, moves, and is archived or deleted
     purge  after `all`: every memory is to be purged
+    insights  a snapshot of one tenant that has all memories, by a language model that answers at once
 
 Prints the time of each job and the CPU time of all processes of Postgres, what it counted, the child's peak memory, its
-longest writing statement and transaction, how long the other writer waited at most, and the share of updates that
-touched no index. Exits 1 when a bound is missed.
+longest writing statement and transaction, how long the other writer waited at most for a row and for its own commit,
+and the share of updates that touched no index. Exits 1 when a bound is missed.
 """
 
 from __future__ import annotations
@@ -32,21 +33,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from bench.machine import cpu_seconds
 from bench.servers import Servers
-from callboard import current_run, get_job, get_settings
+from callboard import current_run, get_job, get_settings, transaction
 from callboard.ledger.database import get_engine
 from callboard.ledger.migrate import upgrade
 from callboard.loading import load_actors
 from sandbox.company import Plan, fill
+from sandbox.openai import OpenAIStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
+INSIGHTS = "tenant_snapshot"
 JOBS = ("apply_forgetting_policies_job", "tier_transition_job", "retention_enforcement_job")
 MOST_SECONDS, MOST_MIB, MOST_LOCKED = 60.0, 200.0, 1.0
 _KEY = bytes(range(32))
@@ -54,6 +57,7 @@ _AGES = {
     "hour": Plan(behind_days=1 / 24),
     "day": Plan(behind_days=1),
     "all": Plan(youngest_days=91, oldest_days=400, behind_days=400),
+    "insights": Plan(),
 }
 
 
@@ -62,7 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--memories", type=int, default=1_000_000)
     parser.add_argument("--tenants", type=int, default=100)
     parser.add_argument("--largest", type=float, help="part of the memories that one tenant has, e.g. 0.9")
-    parser.add_argument("--cases", default="hour,again,day,all,purge", help="by default all")
+    parser.add_argument("--cases", default="hour,again,day,all,purge,insights", help="by default all")
     parser.add_argument("--batch", type=int, help="memories in one transaction; as the setting says by default")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -102,10 +106,17 @@ def _measure(name: str) -> None:
     durations = _Durations()
     durations.watch()
     started = time.monotonic()
-    get_job(name)()
+    get_job(name)(*([_largest()] if name == INSIGHTS else []))
     seen = {"seconds": time.monotonic() - started, "mib": _peak_mib()}
     seen |= {"statement": durations.statement, "transaction": durations.transaction}
     print(json.dumps(seen | {"counts": current_run().counts}))
+
+
+def _largest() -> str:
+    """The tenant that has the most memories."""
+    sql = "select tenant_id from memory.memories group by tenant_id order by count(*) desc limit 1"
+    with transaction() as connection:
+        return str(connection.scalar(text(sql)))
 
 
 def _peak_mib() -> float:
@@ -115,12 +126,15 @@ def _peak_mib() -> float:
 
 
 class _Writer:
-    """Recalls one memory after the other, in random order, and remembers the longest wait, in seconds."""
+    """Recalls one memory after the other, in random order, and remembers the longest waits, in seconds.
+
+    Apart: for the row, which another may hold, and for the commit, which is the disk's.
+    """
 
     def __init__(self, url: str) -> None:
         self._url, self._stop = url, threading.Event()
         self._thread = threading.Thread(target=self._write)
-        self.longest, self.writes = 0.0, 0
+        self.row, self.commit, self.writes = 0.0, 0.0, 0
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -134,11 +148,14 @@ class _Writer:
     def _write(self) -> None:
         sql = """update memory.memories set usage_count = usage_count + 1
             where id = (select floor(random() * max(id))::bigint + 1 from memory.memories)"""
-        with closing(psycopg.connect(self._url, autocommit=True)) as connection:
+        with closing(psycopg.connect(self._url)) as connection:
             while not self._stop.wait(0.002):
                 started = time.monotonic()
                 connection.execute(sql)
-                self.longest, self.writes = max(self.longest, time.monotonic() - started), self.writes + 1
+                written = time.monotonic()
+                connection.commit()
+                self.row, self.commit = max(self.row, written - started), max(self.commit, time.monotonic() - written)
+                self.writes += 1
 
 
 def _updates(url: str) -> tuple[int, int]:
@@ -156,7 +173,8 @@ def _run(servers: Servers, url: str, home: Path, name: str, args: argparse.Names
         env["CALLBOARD_MEMORY_LIFECYCLE_BATCH"] = str(args.batch)
     child = [sys.executable, "-m", "bench.memories", "--child", name]
     writer, before, updates = _Writer(url), cpu_seconds(servers.roots), _updates(url)
-    with writer.at_work():
+    with writer.at_work(), OpenAIStandIn(key="sk-bench") as model:
+        env |= {"CALLBOARD_MEMORY_MODEL_URL": model.api, "CALLBOARD_MEMORY_MODEL_KEY": "sk-bench"}
         done = subprocess.run(child, env=env, check=True, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     postgres = cpu_seconds(servers.roots) - before
@@ -165,10 +183,11 @@ def _run(servers: Servers, url: str, home: Path, name: str, args: argparse.Names
     print(f"  {name:<30} {seen['seconds']:5.1f} s ({postgres:.1f} s of Postgres' CPU)  {seen['mib']:.0f} MiB  {counts}")
     print(
         f"  {'':<30} longest writing statement {seen['statement']:.2f} s, transaction {seen['transaction']:.2f} s; "
-        f"another writer waited {writer.longest:.2f} s at most in {writer.writes} writes"
+        f"another writer waited {writer.row:.2f} s at most for a row, {writer.commit:.2f} s for a commit, "
+        f"in {writer.writes} writes"
     )
     print(f"  {'':<30} {rows} rows updated, {hot / max(1, rows):.0%} without touching an index", flush=True)
-    locked = max(seen["transaction"], writer.longest)
+    locked = max(seen["transaction"], writer.row)
     return bool(seen["seconds"] <= MOST_SECONDS and seen["mib"] <= MOST_MIB and locked <= MOST_LOCKED)
 
 
@@ -184,7 +203,8 @@ def _mark_all(url: str) -> None:
 def _case(servers: Servers, args: argparse.Namespace, case: str) -> str:
     url = servers.fresh()
     upgrade(url)
-    sizes = {"memories": args.memories, "tenants": args.tenants, "largest": args.largest}
+    tenants = 1 if case == "insights" else args.tenants
+    sizes = {"memories": args.memories, "tenants": tenants, "largest": args.largest}
     plan = replace(_AGES[case], now=datetime.now(UTC), secret_key=_KEY, **sizes)
     started = time.monotonic()
     filled = fill(url, plan)
@@ -211,7 +231,8 @@ def main() -> int:
                     servers.settle(url)
                 elif case != "again":
                     url = _case(servers, args, case)
-                results += [_run(servers, url, home, job, args) for job in JOBS[2 * (case == "purge") :]]
+                jobs = (INSIGHTS,) if case == "insights" else JOBS[2 * (case == "purge") :]
+                results += [_run(servers, url, home, job, args) for job in jobs]
         finally:
             servers.stop()
     kept = all(results)

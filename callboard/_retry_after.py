@@ -11,6 +11,8 @@ from dramatiq.errors import Retry
 from callboard._causes import causes, is_httpx
 
 DEFAULT_CAP = 3600.0
+#: However long a policy itself may wait, no server parks a run for days.
+LONGEST = 86_400.0
 
 
 def retry_after(exception: BaseException, *, cap: float = DEFAULT_CAP, now: datetime | None = None) -> float | None:

@@ -2,97 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import orjson
-from sqlalchemy import text
+from actors.memory.audit_rows import AuditRow, category_of, keep
+from actors.memory.siem import URGENT, forward_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-    from uuid import UUID
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-#: The category of an event, by the first word of its type; of all others it is `data`.
-CATEGORIES: Mapping[str, str] = {
-    "session": "auth",
-    "user": "auth",
-    "api_key": "security",
-    "webhook": "security",
-    "siem": "security",
-    "legal_hold": "security",
-    "tenant": "org",
-    "team": "org",
-    "billing": "org",
-    "api": "api",
-}
-
-_INSERT = text("""
-insert into memory.audit_logs (tenant_id, user_id, event_type, category, resource_type, action, status, ip_address,
-                               user_agent, payload_json, created_at)
-select tenant_id, user_id, event_type, category, resource_type, action, status, ip_address, user_agent, payload,
-       coalesce(at, now())
-from json_to_recordset(cast(:rows as json)) as g (
-    tenant_id uuid, user_id uuid, event_type text, category text, resource_type text, action text, status text,
-    ip_address inet, user_agent text, payload jsonb, at timestamptz)
-""")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRow:
-    """One act.
-
-    Args:
-        tenant_id: Whose it concerns.
-        event_type: Dotted, e.g. `memory.create`.
-        resource_type: What was acted upon, e.g. `memory`.
-        action: What was done, e.g. `create`.
-        category: auth, security, data, org or api; by the event's type unless it is given, see `CATEGORIES`.
-        user_id: Who did it; None for the system.
-        status: success or failure.
-        ip_address: Where from.
-        user_agent: By what.
-        payload: Ids and labels, never a text of a memory.
-        at: When; the transaction's time by default.
-    """
-
-    tenant_id: UUID
-    event_type: str
-    resource_type: str
-    action: str
-    category: str = ""
-    user_id: UUID | None = None
-    status: str = "success"
-    ip_address: str | None = None
-    user_agent: str | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    at: datetime | None = None
+__all__ = ["AuditRow", "audit"]
 
 
 def audit(connection: Connection, rows: Sequence[AuditRow]) -> int:
     """Write the rows in the caller's transaction, by one statement. Returns how many.
 
+    Of security, the severity that destinations are told is high: after the commit they are forwarded at once, all
+    others when `siem_forwarding_job` comes by.
+
     Raises:
         sqlalchemy.exc.IntegrityError: A category or status is none, or the tenant is unknown.
     """
-    if rows:
-        connection.execute(_INSERT, {"rows": orjson.dumps([_told(row) for row in rows]).decode()})
-    return len(rows)
-
-
-def _told(row: AuditRow) -> dict[str, Any]:
-    return {
-        "tenant_id": row.tenant_id,
-        "user_id": row.user_id,
-        "event_type": row.event_type,
-        "category": row.category or CATEGORIES.get(row.event_type.partition(".")[0], "data"),
-        "resource_type": row.resource_type,
-        "action": row.action,
-        "status": row.status,
-        "ip_address": row.ip_address,
-        "user_agent": row.user_agent,
-        "payload": dict(row.payload),
-        "at": row.at,
-    }
+    written = keep(connection, rows)
+    forward_at_once(connection, {row.tenant_id for row in rows if category_of(row) == URGENT})
+    return written

@@ -90,11 +90,14 @@ select m.id from memory.tombstones t
 join memory.memories m on m.id = t.memory_id and m.user_id = t.user_id and m.content_hash = t.content_hash
 where not m.legal_hold and m.id > :after order by m.id limit :size for no key update of m
 """)
-_DELETE_VECTORS = text("delete from memory.embeddings where memory_id = any(:ids)")
-# What a memory was made from says the same; its hash stays, so that the same input does not come in again.
-_EMPTY_CANDIDATES = text("update memory.memory_candidates set content_ciphertext = '' where memory_id = any(:ids)")
+# One statement: these rows are locked, and others wait for each round trip. What a memory was made
+# from says the same; its hash stays, so that the same input does not come in again.
 _PURGE = text("""
-with gone as (
+with vectors as (
+    delete from memory.embeddings where memory_id = any(:ids)
+), emptied as (
+    update memory.memory_candidates set content_ciphertext = '' where memory_id = any(:ids)
+), gone as (
     delete from memory.memories where id = any(:ids)
     returning id, tenant_id, user_id, content_hash, retention_status as was,
         coalesce(deletion_method, 'retention_policy') as deletion_method
@@ -169,13 +172,9 @@ def _step(run: Run, settings: MemorySettings, now: datetime) -> None:
 
 
 def _purge(connection: Connection, ids: Sequence[int], now: datetime) -> None:
-    """The vectors first: a search must never find one without its memory."""
-    if not ids:
-        return
-    chosen = {"ids": list(ids), "now": now}
-    connection.execute(_DELETE_VECTORS, chosen)
-    connection.execute(_EMPTY_CANDIDATES, chosen)
-    audit(connection, [_audited(now, *row) for row in connection.execute(_PURGE, chosen)])
+    if ids:
+        gone = connection.execute(_PURGE, {"ids": list(ids), "now": now})
+        audit(connection, [_audited(now, *row) for row in gone])
 
 
 def _audited(now: datetime, memory_id: int, tenant_id: UUID, deletion_method: str) -> AuditRow:

@@ -131,6 +131,9 @@ class MemorySettings(BaseSettings):
     webhook_retry_factor: float = Field(4.0, ge=1, description="Each further wait is so many times longer.")
     webhook_max_retries: int = Field(2, ge=0, le=50, description="Retries after the first attempt.")
     webhook_timeout_seconds: float = Field(15.0, gt=0, le=30, description="Longest wait for an endpoint.")
+    webhook_disable_after_days: float = Field(
+        5.0, ge=0, description="A webhook whose every attempt has failed for so long is disabled; 0: none is."
+    )
     webhook_retention_days: float = Field(30.0, gt=0, description="Days that what was delivered is kept.")
     allow_private: bool = Field(
         default=False, description="Webhooks and SIEM may call private and loopback addresses, and plain HTTP."

@@ -28,10 +28,14 @@ __all__ = ["NewMemory", "Slot", "Written", "recall", "remember", "write"]
 
 
 class Written(NamedTuple):
-    """The row that has a memory's text: its own or, not `created`, that of the current memory, which says the same."""
+    """The row that has a memory's text: its own or, not `created`, that of the current memory, which says the same.
+
+    `replaced` is the memory that it superseded.
+    """
 
     id: int
     created: bool
+    replaced: int | None = None
 
 
 @dataclass(slots=True)
@@ -103,7 +107,7 @@ def write(
         _insert(connection, new, now, keyring)
         _supersede(connection, new, now)
         _tell(connection, new, now, by)
-    return [Written(placed.id, is_new) for placed, is_new in places]
+    return [Written(placed.id, is_new, _replaced(placed) if is_new else None) for placed, is_new in places]
 
 
 def recall(connection: Connection, memory_ids: Sequence[int], *, now: datetime) -> int:
@@ -149,6 +153,10 @@ def _places(
 def _current(connection: Connection, slots: set[Slot], now: datetime) -> dict[Slot, _Placed]:
     found = connection.execute(sql.CURRENT, {**_columns(Slot._fields, slots), "now": now})
     return {Slot(*slot): _Placed(content_hash, id=number) for number, content_hash, *slot in found}
+
+
+def _replaced(placed: _Placed) -> int | None:
+    return None if placed.replaces is None else placed.replaces.id
 
 
 def _insert(connection: Connection, new: list[_Placed], now: datetime, keyring: Keyring) -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import orjson
 from sqlalchemy import text
 
-from callboard import PermanentError, seal, transaction, unseal
+from callboard import NotFound, PermanentError, seal, transaction, unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from uuid import UUID
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, RowMapping
 
     from actors.revenue.properties import Change
 
@@ -34,6 +34,22 @@ insert into revenue.integrations (project_id, provider, api_key, settings)
 values (:project_id, :provider, :api_key, cast(:settings as jsonb))
 on conflict (project_id, provider) where deleted_at is null
 do update set api_key = excluded.api_key, settings = excluded.settings, enabled = true
+""")
+# A new connection makes a new row; the key is of no use any more and must not wait for the cleanup.
+_DISCONNECT = text("""
+update revenue.integrations set enabled = false, deleted_at = now(), api_key = ''::bytea
+where project_id = :project_id and provider = :provider and deleted_at is null
+""")
+_NAMED = text("""
+select id, name from revenue.projects where deleted_at is null and (id::text = lower(:word) or name = :word) order by id
+""")
+_LIST = text("""
+select i.project_id, p.name as project, t.name as team, i.provider, i.enabled,
+       coalesce(i.settings->>'project_id', '') as provider_project, i.created_at
+from revenue.integrations i
+join revenue.projects p on p.id = i.project_id and p.deleted_at is null
+join revenue.teams t on t.id = p.team_id and t.deleted_at is null
+where i.deleted_at is null order by t.name, p.name, p.id limit :limit
 """)
 _COUNT = text("select count(*) from revenue.app_users where project_id = :project_id and not is_anonymous")
 _NEXT = text("""
@@ -70,6 +86,26 @@ def connect(connection: Connection, project_id: UUID, api_key: str, settings: Ma
     """
     given = {"project_id": project_id, "provider": PROVIDER, "api_key": seal(api_key.encode())}
     connection.execute(_CONNECT, {**given, "settings": orjson.dumps(dict(settings or {})).decode()})
+
+
+def disconnect(connection: Connection, project_id: UUID) -> None:
+    """Forget a project's key; its users keep the properties they have.
+
+    Raises:
+        NotFound: It has no integration.
+    """
+    if connection.execute(_DISCONNECT, {"project_id": project_id, "provider": PROVIDER}).rowcount != 1:
+        raise NotFound(f"project {project_id} has no integration with RevenueCat.")
+
+
+def projects_named(connection: Connection, word: str) -> Sequence[RowMapping]:
+    """Projects that a word names, be it an id or a name."""
+    return connection.execute(_NAMED, {"word": word}).mappings().all()
+
+
+def integrations(connection: Connection, *, limit: int) -> Sequence[RowMapping]:
+    """Integrations by team and project, without their keys."""
+    return connection.execute(_LIST, {"limit": limit}).mappings().all()
 
 
 def integration(project_id: UUID) -> Integration:

@@ -13,6 +13,7 @@ from dramatiq import Middleware
 from dramatiq.errors import Retry as RetryError
 from dramatiq.middleware import Shutdown
 
+from callboard._retry_after import DEFAULT_CAP, LONGEST
 from callboard.dispatch import send_surely
 from callboard.envelope import KEY
 from callboard.errors import PermanentError, Postponed
@@ -112,7 +113,8 @@ def _delay(message: MessageProxy, execution: Execution, exception: BaseException
         return None
     if isinstance(exception, RetryError) and exception.delay is not None:
         return exception.delay / 1000
-    return max(delay, retry_after(exception) or 0.0)
+    longest = min(max(DEFAULT_CAP, getattr(policy, "cap", 0.0)), LONGEST)
+    return max(delay, retry_after(exception, cap=longest) or 0.0)
 
 
 def _policy(message: MessageProxy, declared: Policy) -> Policy:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from callboard._retry_after import LONGEST, retry_after
 from callboard.errors import PermanentError, TransientError
 from callboard.outside._idle import idle
 from callboard.outside._wire import Place, Wire
-from callboard.retry import retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,7 +114,7 @@ def _exchange(wire: Wire, request: _Request, *, reused: bool) -> HttpAnswer:
     try:
         response = _ask(wire, request, reused=reused)
         body = _body(response)
-        asked = retry_after(_Asked(response.getheader("Retry-After")))
+        asked = retry_after(_Asked(response.getheader("Retry-After")), cap=LONGEST)
         keep = response.isclosed() and not response.will_close
         return HttpAnswer(response.status, body, asked)
     finally:

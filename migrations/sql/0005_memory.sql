@@ -169,6 +169,7 @@ CREATE TABLE memory.webhooks (
     event_types TEXT[] NOT NULL,
     active BOOLEAN DEFAULT true NOT NULL,
     disabled_reason TEXT,
+    failing_since TIMESTAMP WITH TIME ZONE,
     auth_header_name TEXT,
     auth_header_value BYTEA,
     secret BYTEA NOT NULL,
@@ -390,8 +391,6 @@ CREATE TABLE memory.sync_jobs (
     processed_items INTEGER DEFAULT 0 NOT NULL,
     failed_items INTEGER DEFAULT 0 NOT NULL,
     candidates INTEGER DEFAULT 0 NOT NULL,
-    memories_created INTEGER DEFAULT 0 NOT NULL,
-    memories_updated INTEGER DEFAULT 0 NOT NULL,
     memories_deleted INTEGER DEFAULT 0 NOT NULL,
     attempts INTEGER DEFAULT 0 NOT NULL,
     starts INTEGER DEFAULT 0 NOT NULL,
@@ -427,14 +426,17 @@ CREATE TABLE memory.memory_candidates (
     project_id UUID,
     environment TEXT DEFAULT 'production' NOT NULL,
     source_object_id BIGINT,
+    sync_job_id UUID,
     source_type TEXT NOT NULL,
     category TEXT NOT NULL,
     content_ciphertext BYTEA NOT NULL,
     source_input_hash TEXT NOT NULL,
+    turn INTEGER DEFAULT 0 NOT NULL,
     extracted_key TEXT,
     importance REAL DEFAULT 0.5 NOT NULL,
     decision TEXT DEFAULT 'pending' NOT NULL,
     memory_id BIGINT,
+    replaced_memory_id BIGINT,
     attempts INTEGER DEFAULT 0 NOT NULL,
     error TEXT,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -447,9 +449,20 @@ CREATE TABLE memory.memory_candidates (
     CONSTRAINT memory_candidates_user_id_fkey FOREIGN KEY(user_id) REFERENCES memory.users (id),
     CONSTRAINT memory_candidates_source_object_id_fkey FOREIGN KEY(source_object_id) REFERENCES memory.external_objects (id) ON DELETE SET NULL
 );
-CREATE UNIQUE INDEX memory_candidates_input_key ON memory.memory_candidates (user_id, coalesce(project_id, '00000000-0000-0000-0000-000000000000'::uuid), environment, source_input_hash);
+CREATE UNIQUE INDEX memory_candidates_input_key ON memory.memory_candidates (user_id, coalesce(project_id, '00000000-0000-0000-0000-000000000000'::uuid), environment, source_input_hash, turn);
 CREATE INDEX memory_candidates_memory_id_idx ON memory.memory_candidates (memory_id) WHERE memory_id IS NOT NULL;
 CREATE INDEX memory_candidates_pending_idx ON memory.memory_candidates (id) WHERE decision = 'pending';
+CREATE INDEX memory_candidates_pending_key_idx ON memory.memory_candidates (user_id, extracted_key) WHERE decision = 'pending';
+CREATE INDEX memory_candidates_source_object_id_idx ON memory.memory_candidates (source_object_id) WHERE source_object_id IS NOT NULL;
+CREATE INDEX memory_candidates_sync_job_id_idx ON memory.memory_candidates (sync_job_id) WHERE sync_job_id IS NOT NULL;
+CREATE VIEW memory.sync_results AS
+SELECT j.*, c.memories_created, c.memories_updated, c.undecided
+FROM memory.sync_jobs j CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE decision = 'created' AND replaced_memory_id IS NULL) AS memories_created,
+           count(*) FILTER (WHERE decision = 'created' AND replaced_memory_id IS NOT NULL) AS memories_updated,
+           count(*) FILTER (WHERE decision = 'pending') AS undecided
+    FROM memory.memory_candidates WHERE sync_job_id = j.id
+) c;
 COMMENT ON COLUMN memory.memory_events.source IS 'the job or the API';
 COMMENT ON COLUMN memory.tenants.timezone IS 'name of the IANA database';
 COMMENT ON COLUMN memory.siem_destinations.options IS 'sourcetype, index, service…';
@@ -457,6 +470,7 @@ COMMENT ON COLUMN memory.tenant_settings.hot_quota IS 'hot memories that each us
 COMMENT ON COLUMN memory.tenant_settings.token_budget IS 'language model tokens a UTC day; null: no limit';
 COMMENT ON COLUMN memory.tenant_settings.summarised_at IS 'when its clusters were last looked at';
 COMMENT ON COLUMN memory.webhooks.event_types IS 'e.g. memory.created; * is any';
+COMMENT ON COLUMN memory.webhooks.failing_since IS 'every attempt since then has failed';
 COMMENT ON COLUMN memory.webhooks.retry_base_seconds IS 'null, here and below: as the catalogue''s settings say';
 COMMENT ON COLUMN memory.sync_jobs.read_to_end IS 'there is no other page';
 COMMENT ON COLUMN memory.sync_jobs.starts IS 'attempts that were cut off go on';
@@ -476,4 +490,8 @@ COMMENT ON COLUMN memory.webhook_deliveries.replay_of IS 'the dead letter that i
 COMMENT ON COLUMN memory.webhook_deliveries.run_id IS 'the run that ended it';
 COMMENT ON COLUMN memory.webhook_deliveries.looked_after_until IS 'until when a run is on its way; then the poller sends another';
 COMMENT ON COLUMN memory.embeddings.content_hash IS 'of the text that was embedded';
+COMMENT ON COLUMN memory.memory_candidates.sync_job_id IS 'the sync that proposed it';
 COMMENT ON COLUMN memory.memory_candidates.source_input_hash IS 'of the sanitised input, keyed as content_hash is';
+COMMENT ON COLUMN memory.memory_candidates.turn IS 'how often its text came before: again once its key said something else';
+COMMENT ON COLUMN memory.memory_candidates.replaced_memory_id IS 'what its own memory took the place of';
+COMMENT ON VIEW memory.sync_results IS 'sync jobs, and what the capture queue made of their candidates so far';

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _LOGS = {"webhook_attempts", "siem_attempts", "tenant_tokens", "watermarks"}
-_LEFT_OUT = {"id", "latency_seconds", "transaction_id", "attempts", "starts", "position", "retry_count", "run_id"}
+_LEFT_OUT = {"id", "latency_seconds", "transaction_id", "attempts", "starts", "position", "retry_count", "run_id"} | {
+    "sync_job_id"
+}
 _TABLES = {"memory": memory.metadata, "revenue": revenue.metadata}
 _PARTITIONS = sa.text("""
 select relname::text from pg_class
 where relispartition and relkind = 'r' and relnamespace = cast(:schema as regnamespace)
 """)
 _SHOWN = 600  # characters of a row
-_MEMORY_IDS = {"memory_id", "superseded_by"}
+_MEMORY_IDS = {"memory_id", "superseded_by", "replaced_memory_id"}
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.+]+Z?")  # within a JSON document
 

@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     from actors.memory.clients.model import Model
 
 _NEIGHBOURS = 20
-# The memory that the candidate would supersede is no twin: nearly the same words are news there, if a number changed.
+# Where the candidate would supersede a memory it has no twin: nearly the same words are news if a number changed, and
+# what its key said until now must not stay because another key says the new as well.
 _TWIN = text("""
 select id from memory.memories
 where id = any(:ids) and not (extracted_type = :category and extracted_key = :key)
+  and not exists (
+    select from memory.memories c
+    where c.user_id = :user_id and c.extracted_key = :key and c.extracted_type = :category
+      and c.environment = :environment and c.project_id is not distinct from cast(:project_id as uuid)
+      and c.end_user_id is null and c.retention_status = 'active' and c.superseded_by is null and not c.is_summary)
 order by array_position(cast(:ids as bigint[]), id) limit 1
 """)
 
@@ -85,12 +91,15 @@ class Embedder:
 
 
 def twin_of(connection: Connection, candidate: Pending, vector: array[float]) -> int | None:
-    """The nearest memory of the candidate's user, project and environment that says the same under another key."""
+    """The nearest memory of the candidate's user, project and environment that says the same under another key.
+
+    None if its own key has a memory.
+    """
     scope = Scope(candidate.user_id, candidate.project_id, candidate.environment)
     least = get_memory_settings().capture_redundant_similarity
     alike = [number for number, cosine in nearest(connection, scope, vector, _NEIGHBOURS) if cosine >= least]
     if not alike:
         return None
     given = {"ids": alike, "category": candidate.category, "key": candidate.extracted_key}
-    found: int | None = connection.scalar(_TWIN, given)
+    found: int | None = connection.scalar(_TWIN, given | scope._asdict())
     return found

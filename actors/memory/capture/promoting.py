@@ -68,7 +68,8 @@ def _vector_rows(
 
 def _verdict(opened: Opened, written: Written) -> Verdict:
     """What the current memory of that key says already is not written again."""
-    return Verdict(opened.candidate.id, CREATED if written.created else REDUNDANT, written.id)
+    decision = CREATED if written.created else REDUNDANT
+    return Verdict(opened.candidate.id, decision, written.id, replaced=written.replaced)
 
 
 def _memory(opened: Opened) -> NewMemory:

@@ -34,12 +34,12 @@ _DENY_WORDS = text("select tenant_id, deny_words from memory.tenant_settings whe
 # What a tenant denies is not kept either. A hash of it stays, so that it does not come again.
 _MARK = text("""
 update memory.memory_candidates c
-set decision = v.decision, memory_id = v.memory_id, error = v.error,
+set decision = v.decision, memory_id = v.memory_id, replaced_memory_id = v.replaced, error = v.error,
     attempts = c.attempts + case when v.error is null then 0 else 1 end,
     decided_at = case when v.decision = 'pending' then null else cast(:now as timestamptz) end,
     content_ciphertext = case when v.decision = 'discarded_policy' then '' else c.content_ciphertext end
-from unnest(cast(:ids as bigint[]), cast(:decisions as text[]), cast(:memory_ids as bigint[]), cast(:errors as text[]))
-     as v(id, decision, memory_id, error)
+from unnest(cast(:ids as bigint[]), cast(:decisions as text[]), cast(:memory_ids as bigint[]), cast(:errors as text[]),
+            cast(:replaced as bigint[])) as v(id, decision, memory_id, error, replaced)
 where c.id = v.id and c.decision = 'pending'
 """)
 
@@ -61,12 +61,16 @@ class Pending(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What becomes of a candidate; `memory_id` is its own or the one it repeats. With an error it stays pending."""
+    """What becomes of a candidate; `memory_id` is its own or the one it repeats. With an error it stays pending.
+
+    `replaced` is the memory that its own took the place of.
+    """
 
     id: int
     decision: str
     memory_id: int | None = None
     error: str | None = None
+    replaced: int | None = None
 
 
 class Extent(NamedTuple):
@@ -114,9 +118,9 @@ def deny_words(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUID,
 def mark(connection: Connection, verdicts: Sequence[Verdict], now: datetime) -> None:
     """Write down what was decided."""
     if verdicts:
-        ids, decisions, memory_ids, errors = (list(column) for column in zip(*verdicts, strict=True))
-        given = {"ids": ids, "decisions": decisions, "memory_ids": memory_ids, "errors": errors, "now": now}
-        connection.execute(_MARK, given)
+        names = ("ids", "decisions", "memory_ids", "errors", "replaced")
+        columns = dict(zip(names, map(list, zip(*verdicts, strict=True)), strict=True))
+        connection.execute(_MARK, {**columns, "now": now})
 
 
 def failed(candidate_id: int, error: str) -> Verdict:

@@ -11,23 +11,23 @@ Errors say whose fault it was, and are Callboard's, so that the engine knows wha
     +-- BudgetSpent         the tenant has: nothing was asked
     AuthenticationError   the key is missing or refused
 
-Tokens are counted for the run, and against the tenant's budget, as soon as an answer is there, whatever becomes of it.
+Tokens are counted for the run as soon as an answer is there, whatever becomes of it; against the tenant's budget before
+it, see budget.py.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
-from actors.memory.budget import BudgetSpent, spend, tokens_left
+from actors.memory.budget import Spending, spending
 from actors.memory.clients._model_answers import BadAnswer, completion_of, vectors_of
 from actors.memory.clients._model_errors import InputRefused, ModelMissing, OutOfQuota, translated
-from callboard import AuthenticationError, BreakerOpen, breaker, current_run, transaction
+from callboard import AuthenticationError, BreakerOpen, breaker, current_run
 
 if TYPE_CHECKING:
     from array import array
@@ -91,7 +91,7 @@ class Model:
         Raises:
             TransientError, PermanentError, AuthenticationError: See the head of this file.
         """
-        with self._asking("chat", tenant_id):
+        with self._asking("chat", tenant_id, system, user) as call:
             answer = self._api.chat.completions.with_raw_response.create(
                 model=self._settings.chat_model,
                 messages=[{"role": "system", "content": system}, {"role": "user", "content": user}],
@@ -99,7 +99,7 @@ class Model:
                 extra_headers=_headers(),
             )
             found = completion_of(answer)
-            self._count(tenant_id, category, self._settings.chat_model, found.prompt, found.completion)
+            _count(call, category, self._settings.chat_model, found.prompt, found.completion)
         try:
             return schema.model_validate_json(found.text())
         except ValidationError as error:
@@ -117,7 +117,7 @@ class Model:
 
     def _embed(self, texts: Sequence[str], tenant_id: UUID, category: str) -> list[array[float]]:
         model, dimensions = self._settings.embedding_model, self._settings.embedding_dimensions
-        with self._asking("embeddings", tenant_id):
+        with self._asking("embeddings", tenant_id, *texts) as call:
             answer = self._api.embeddings.with_raw_response.create(
                 model=model,
                 input=list(texts),
@@ -126,24 +126,23 @@ class Model:
                 extra_headers=_headers(),
             )
             found = vectors_of(answer, count=len(texts), dimensions=dimensions)
-            self._count(tenant_id, category, model, found.prompt, 0)
+            _count(call, category, model, found.prompt, 0)
             return found.vectors
 
     @contextmanager
-    def _asking(self, what: str, tenant_id: UUID) -> Iterator[None]:
-        """Around one call: the budget before it, the breaker around it, our errors out of it."""
-        today = datetime.now(UTC).date()
-        with transaction() as connection:
-            left = tokens_left(connection, tenant_id, today)
-        if left is not None and left <= 0:
-            raise BudgetSpent(tenant_id, today)
-        with breaker(f"model:{self._host}/{what}"), translated(self._settings):
-            yield
+    def _asking(self, what: str, tenant_id: UUID, *prompts: str) -> Iterator[Spending]:
+        """Around one call: the budget, the breaker, our errors out of it."""
+        with (
+            spending(tenant_id, *prompts) as call,
+            breaker(f"model:{self._host}/{what}"),
+            translated(self._settings),
+        ):
+            yield call
 
-    def _count(self, tenant_id: UUID, category: str, model: str, prompt: int, completion: int) -> None:
-        current_run().tokens(category, model=model, prompt=prompt, completion=completion)
-        with transaction() as connection:
-            spend(connection, tenant_id, datetime.now(UTC).date(), prompt + completion)
+
+def _count(call: Spending, category: str, model: str, prompt: int, completion: int) -> None:
+    current_run().tokens(category, model=model, prompt=prompt, completion=completion)
+    call.tokens = prompt + completion
 
 
 def fails_for_all(error: Exception) -> bool:

@@ -30,6 +30,11 @@ where a.tenant_id = :tenant and (a.transaction_id, a.id) > (:after_transaction, 
   and a.transaction_id < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint and a.category = any(:categories)
 order by a.transaction_id, a.id limit :limit
 """)
+_HELD_BACK = text("""
+select exists (select from memory.audit_logs a
+    where a.tenant_id = :tenant and (a.transaction_id, a.id) > (:after_transaction, :after_id)
+      and a.category = any(:categories))
+""")
 _BEFORE = text("""
 select batch_id, events, last_id from memory.siem_attempts
 where destination_id = :destination and first_id = :first order by id desc limit 1
@@ -107,13 +112,7 @@ def begin(connection: Connection, destination: Destination, rows: Sequence[Any],
 
 def next_rows(connection: Connection, destination: Destination, *, limit: int) -> Sequence[Any]:
     """At most `limit` rows that the destination has not got; just those of the batch if it was tried before."""
-    transaction, after = destination.cursor
-    given = {
-        "tenant": destination.tenant_id,
-        "after_transaction": transaction,
-        "after_id": after,
-        "categories": destination.categories,
-    }
+    given = _place(destination)
     rows = connection.execute(_ROWS, given | {"limit": limit}).all()
     if not rows:
         return rows
@@ -124,6 +123,21 @@ def next_rows(connection: Connection, destination: Destination, *, limit: int) -
         rows = connection.execute(_ROWS, given | {"limit": before.events}).all()
     known = [row.id for row in rows]
     return rows[: known.index(before.last_id) + 1] if before.last_id in known else rows
+
+
+def _place(destination: Destination) -> dict[str, Any]:
+    transaction, after = destination.cursor
+    return {
+        "tenant": destination.tenant_id,
+        "after_transaction": transaction,
+        "after_id": after,
+        "categories": destination.categories,
+    }
+
+
+def held_back(connection: Connection, destination: Destination) -> bool:
+    """Whether there are rows that it has not got, if only behind a transaction that still runs."""
+    return bool(connection.scalar(_HELD_BACK, _place(destination)))
 
 
 def succeeded(

@@ -9,17 +9,30 @@ from uuid import UUID, uuid4
 import orjson
 from sqlalchemy import text
 
+from actors.memory.endpoints import require_secret, require_url
 from actors.memory.tables.outgoing import AUDIT_CATEGORIES, DESTINATION_KINDS
-from callboard import PermanentError, seal, unseal
+from callboard import NotFound, PermanentError, seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, RowMapping
 
 _ADD = text("""
 insert into memory.siem_destinations (id, tenant_id, kind, url, token, options, categories)
 values (:id, :tenant_id, :kind, :url, :token, cast(:options as jsonb), :categories)
+""")
+_SWITCH = text("update memory.siem_destinations set active = :active where id = :id")
+_NEW_TOKEN = text("update memory.siem_destinations set token = :token where id = :id")
+_SHOWN = """
+select d.id, d.tenant_id, t.name as tenant, d.kind, d.url, d.options, d.categories, d.active, d.last_success_at,
+       l.batch_id as stuck_batch, l.last_error, d.created_at
+from memory.siem_destinations d join memory.tenants t on t.id = d.tenant_id
+left join memory.siem_dead_letters l on l.destination_id = d.id and l.resolved_at is null
+"""
+_NAMED = text(f"{_SHOWN} where d.id::text = lower(:word)")
+_LIST = text(f"""
+{_SHOWN} where (cast(:tenant as uuid) is null or d.tenant_id = :tenant) order by t.name, d.kind, d.id limit :limit
 """)
 # A tenant without settings forwards; one that was deleted does not.
 _LIVE = """
@@ -118,7 +131,7 @@ def add_destination(
         categories: Of which rows.
 
     Raises:
-        ValueError: The kind or a category is none.
+        ValueError: The kind or a category is none, or the address or the token does not fit.
         PermanentError: There is no key to seal the token with.
     """
     if kind not in DESTINATION_KINDS:
@@ -126,11 +139,55 @@ def add_destination(
     unknown = sorted(set(categories) - set(AUDIT_CATEGORIES))
     if unknown or not categories:
         raise ValueError(f"categories={list(categories)!r} must be some of {', '.join(AUDIT_CATEGORIES)}.")
+    require_url(url)
+    _require_token(kind, token)
     name = uuid4()
     given = {"id": name, "tenant_id": tenant_id, "kind": kind, "url": url, "token": seal(token.encode())}
     told = orjson.dumps(options or {}).decode()
     connection.execute(_ADD, given | {"options": told, "categories": list(categories)})
     return name
+
+
+def switch(connection: Connection, destination: UUID, *, active: bool) -> None:
+    """Forward to it, from where it was left, or no more.
+
+    Raises:
+        NotFound: There is none of that id.
+    """
+    _one(connection, _SWITCH, destination, active=active)
+
+
+def replace_token(connection: Connection, destination: RowMapping, token: str) -> None:
+    """Use another token for a destination as `named` gives it.
+
+    Raises:
+        NotFound: It is there no more.
+        ValueError: The token does not fit its kind.
+    """
+    _require_token(destination["kind"], token)
+    _one(connection, _NEW_TOKEN, destination["id"], token=seal(token.encode()))
+
+
+def named(connection: Connection, word: str) -> Sequence[RowMapping]:
+    """The destination whose id a word is, without its token; `stuck_batch` was given up on, and holds up the rest."""
+    return connection.execute(_NAMED, {"word": word}).mappings().all()
+
+
+def listing(connection: Connection, *, tenant: UUID | None = None, limit: int) -> Sequence[RowMapping]:
+    """Destinations by tenant, each as `named` gives it."""
+    return connection.execute(_LIST, {"tenant": tenant, "limit": limit}).mappings().all()
+
+
+def _one(connection: Connection, statement: Any, destination: UUID, **given: object) -> None:  # noqa: ANN401 - a statement
+    if connection.execute(statement, {"id": destination, **given}).rowcount != 1:
+        raise NotFound(f"There is no destination {destination}.")
+
+
+def _require_token(kind: str, token: str) -> None:
+    if kind == "custom":
+        require_secret(token)
+    elif not token.strip() or not token.isprintable():
+        raise ValueError("token must be one line of text, as the receiving system gave it.")
 
 
 def waiting(connection: Connection) -> Sequence[Any]:

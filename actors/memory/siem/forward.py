@@ -33,6 +33,8 @@ _RETRIES = Delays(1, 2, 5, 10, 30, jitter=0.25)
 ATTEMPTS = _RETRIES.max_retries + 1
 #: A run that has gone on for so long leaves the rest to the next one.
 _LONGEST_SECONDS = 240.0
+#: So long a run that finds nothing but rows behind a transaction that still runs waits for its end.
+_HELD_BACK_SECONDS = 2.0
 #: What asks for a run by itself, and so must not touch a batch that was given up on.
 _MACHINES = ("schedule", "job")
 
@@ -84,7 +86,19 @@ class _Forwarding:
             if not sent or self._run.attempt == 1:
                 raise
         if not sent and not self._run.counts["failed"]:
+            self._require_nothing_held_back()
             self._run.quiet()
+
+    def _require_nothing_held_back(self) -> None:
+        """A run that was asked for by the row itself comes as soon as that is written, and others may be at work."""
+        if self._run.cancelled:
+            return
+        with transaction() as connection:
+            destination = Destination.load(connection, self._name)
+            if destination is None or batches.blocked_by(connection, destination.id) is not None:
+                return
+            if batches.held_back(connection, destination):
+                raise Postponed(_HELD_BACK_SECONDS, "the rows to forward are behind a transaction that still runs")
 
     def _next(self) -> bool:
         """Send the next batch; False if there is none, or it may not be sent."""

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from actors.memory.audit import AuditRow, audit
+from actors.memory.audit_rows import AuditRow, keep
+from actors.memory.siem.at_once import forward_at_once
 from callboard import NotFound, current_run, job, transaction
 
 # The rows of the batch lie side by side in the order of reading; the last one is where the cursor goes.
@@ -40,5 +41,6 @@ def siem_skip_batch(batch: str) -> None:
             action="skip",
             payload={"batch_id": batch, "destination_id": str(row.id), "by": run.trigger},
         )
-        audit(connection, [told])
+        keep(connection, [told])
+        forward_at_once(connection, {row.tenant_id})
     run.count(skipped=1)

@@ -12,8 +12,7 @@ ADVANCE = text("""
 update memory.sync_jobs set cursor = :cursor, pages = pages + 1, read_to_end = :at_end,
     total_items = total_items + :total_items, processed_items = processed_items + :processed_items,
     failed_items = failed_items + :failed_items,
-    candidates = candidates + :candidates, memories_created = memories_created + :memories_created,
-    memories_updated = memories_updated + :memories_updated, memories_deleted = memories_deleted + :memories_deleted
+    candidates = candidates + :candidates, memories_deleted = memories_deleted + :memories_deleted
 where id = :id
 """)
 ADD_DELETED = text("update memory.sync_jobs set memories_deleted = memories_deleted + :number where id = :id")
@@ -33,7 +32,7 @@ with came as (
         seen_at = greatest(o.seen_at, excluded.seen_at), deleted_at = null
     returning id, source_object_id, content_hash
 )
-select w.id, w.source_object_id, b.source_object_id is null as is_new,
+select w.id, w.source_object_id, b.deleted_at is not null as is_back,
     b.content_hash is distinct from w.content_hash or b.deleted_at is not null as is_changed
 from written w left join before b using (source_object_id)
 """)
@@ -47,11 +46,13 @@ update memory.external_objects set deleted_at = :now where id in (
     where connection_id = :connection and seen_at < :since and deleted_at is null order by id limit :size
 ) returning id
 """)
-# Past its end a memory is found no more, and retention deletes it as any other, unless a legal hold keeps it.
+# Past its end a memory is found no more, and retention deletes it as any other, unless a legal hold keeps it. What a
+# candidate merely repeated is the memory of something else.
 END_MEMORIES = text("""
 update memory.memories m set expires_at = :now, deletion_method = 'user_request', updated_at = :now
 from memory.memory_candidates c
-where c.source_object_id = any(:objects) and m.id = c.memory_id and m.retention_status in ('active', 'archived')
+where c.source_object_id = any(:objects) and m.id = c.memory_id and m.extracted_key = c.extracted_key
+    and m.retention_status in ('active', 'archived')
     and (m.expires_at is null or m.expires_at > :now)
 """)
 DROP_CANDIDATES = text("""

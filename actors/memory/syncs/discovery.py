@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from actors.memory.settings import MemorySettings, get_memory_settings
 from actors.memory.syncs.cadence import next_sync, wall_clock, zone_of
 from actors.memory.syncs.job import run_sync_job
-from callboard import Backoff, DuplicateRun, Run, cron, current_run, job, outbox, transaction
+from actors.memory.syncs.lost import reclaim
+from callboard import Backoff, Run, cron, current_run, job, outbox, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 _BATCH = 200
-_ORPHAN_AFTER = timedelta(minutes=10)
 _START = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 _DUE = text("""
@@ -46,13 +46,8 @@ from memory.connections where id = :connection
 on conflict (connection_id) where status in ('PENDING', 'RUNNING') do nothing returning id
 """)
 _OLD = text("""
-select id, status from memory.sync_jobs
-where status in ('PENDING', 'RUNNING') and created_at < :before and id > :id order by id limit :size
-""")
-_ABANDON = text("""
-update memory.sync_jobs set status = 'CANCELLED', completed_at = :now,
-    error = coalesce(error || '; ', '') || 'no run is left for it: cancelled, or lost'
-where id = :id and status = 'PENDING'
+select id from memory.sync_jobs
+where status in ('PENDING', 'RUNNING') and created_at < :now and id > :id order by id limit :size
 """)
 
 
@@ -72,7 +67,7 @@ def process_scheduled_syncs() -> None:
 def discover(run: Run, settings: MemorySettings, now: datetime) -> None:
     """Dispatch what is due at `now`; a connection whose last sync is under way, or whose tenant has enough, waits."""
     run.count(due=0, dispatched=0, skipped_in_flight=0, deferred_cap=0)
-    found = _reclaim(now)
+    found = _reclaim_all(now)
     after: tuple[datetime, UUID] | None = _START
     while after is not None and not run.cancelled:
         with transaction() as connection:
@@ -115,26 +110,13 @@ def _dispatch(connection: Connection, row: Row[Any], now: datetime) -> bool:
     return True
 
 
-def _reclaim(now: datetime) -> int:
-    """Find jobs whose run is gone: one that was cut off goes on at its page; one that never began is over.
-
-    Sending a job anew answers the question: it is refused as long as the job has a run.
-    """
+def _reclaim_all(now: datetime) -> int:
+    """How many jobs in flight had no run."""
     after, found = UUID(int=0), 0
     while True:
         with transaction() as connection:
-            chosen = {"before": now - _ORPHAN_AFTER, "id": after, "size": _BATCH}
-            old = connection.execute(_OLD, chosen).all()
-            found += sum(_has_no_run(connection, row, now) for row in old)
+            old = connection.scalars(_OLD, {"now": now, "id": after, "size": _BATCH}).all()
+            found += sum(reclaim(connection, job_id, now) for job_id in old)
         if len(old) < _BATCH:
             return found
-        after = old[-1].id
-
-
-def _has_no_run(connection: Connection, row: Row[Any], now: datetime) -> bool:
-    try:
-        outbox.send(connection, run_sync_job, str(row.id))
-    except DuplicateRun:
-        return False
-    connection.execute(_ABANDON, {"id": row.id, "now": now})
-    return True
+        after = old[-1]

@@ -26,15 +26,13 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-#: What a sync counts. A memory counts as created or updated when a candidate is proposed of a new or a changed object:
-#: the capture queue decides whether one is made.
+#: What a sync counts. How many memories are made of its candidates is not known when it ends, since the capture queue
+#: decides on them: see the view `memory.sync_results`.
 NAMES = (
     "total_items",
     "processed_items",
     "failed_items",
     "candidates",
-    "memories_created",
-    "memories_updated",
     "memories_deleted",
 )
 
@@ -46,7 +44,7 @@ def write_page(task: Task, page: Page, now: datetime) -> Counter[str]:
     """Write a page and move the job behind it; `task` moves along.
 
     Returns:
-        total_items, processed_items, failed_items, candidates, memories_created, memories_updated, memories_deleted.
+        What is named in `NAMES`.
 
     Raises:
         Lost: Somebody else has the job; nothing was written.
@@ -122,7 +120,7 @@ def _write_singly(
 def _write_objects(
     connection: Connection, task: Task, objects: Sequence[SourceObject], keyring: Keyring, now: datetime
 ) -> Counter[str]:
-    """The objects, and a candidate of each that is new or says something else than before.
+    """The objects, and a candidate of each that is new, is back or says something else than before; how many.
 
     Raises:
         ValueError: One of them is out of all bounds.
@@ -135,10 +133,8 @@ def _write_objects(
     by_id = {_clean(one.id): one for one in objects}
     changed = [row for row in connection.execute(sql.UPSERT, given) if row.is_changed]
     worth = [row for row in changed if words_of(by_id[row.source_object_id])]
-    made = [_candidate(task, by_id[row.source_object_id], row.id) for row in worth]
-    proposed = propose(connection, made, keyring=keyring)
-    created = sum(row.is_new for row in worth)
-    return Counter(candidates=proposed, memories_created=created, memories_updated=len(worth) - created)
+    made = [_candidate(task, by_id[row.source_object_id], row.id, again=row.is_back) for row in worth]
+    return Counter(candidates=propose(connection, made, keyring=keyring))
 
 
 def _row(one: SourceObject, content_hash: str) -> dict[str, Any]:
@@ -155,17 +151,19 @@ def _row(one: SourceObject, content_hash: str) -> dict[str, Any]:
     }
 
 
-def _candidate(task: Task, one: SourceObject, object_id: int) -> Candidate:
+def _candidate(task: Task, one: SourceObject, object_id: int, *, again: bool) -> Candidate:
     return Candidate(
         tenant_id=task.tenant_id,
         user_id=task.user_id,
         project_id=task.project_id,
         environment=task.environment,
         source_object_id=object_id,
+        sync_job_id=task.id,
         source_type=task.provider,
         category=one.category,
         content=words_of(one),
         extracted_key=f"{task.provider} {one.id}",
+        again=again,
     )
 
 

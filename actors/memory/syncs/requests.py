@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from actors.memory.syncs.job import run_sync_job
+from actors.memory.syncs.lost import reclaim
 from callboard import NotFound, outbox
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ from memory.connections where id = :connection
 on conflict do nothing returning id
 """)
 _THERE = text("""
-select id from memory.sync_jobs where idempotency_key = :key
+select id, status = 'PENDING' as pending from memory.sync_jobs where idempotency_key = :key
 union all
-select id from memory.sync_jobs where connection_id = :connection and status in ('PENDING', 'RUNNING')
+select id, status = 'PENDING' from memory.sync_jobs
+where connection_id = :connection and status in ('PENDING', 'RUNNING')
 limit 1
 """)
 
@@ -48,11 +50,14 @@ def request_sync(
         NotFound: There is no such connection.
     """
     given = {"id": uuid4(), "connection": connection_id, "type": type, "key": idempotency_key, "now": now}
-    made: UUID | None = connection.execute(_ADD, given).scalar()
+    made: UUID | None = connection.scalar(_ADD, given)
+    there = None if made is not None else connection.execute(_THERE, given).one_or_none()
+    if there is not None and there.pending and reclaim(connection, there.id, now):
+        made = connection.scalar(_ADD, given)  # the one in the way was cancelled before it began, and is over now
     if made is not None:
         outbox.send(connection, run_sync_job, str(made))
         return made
-    there: UUID | None = connection.execute(_THERE, given).scalar()
     if there is None:
         raise NotFound(f"No connection {connection_id}: it was removed, or never made.")
-    return there
+    found: UUID = there.id
+    return found

@@ -70,8 +70,8 @@ connections = Table(
     ),
 )
 
-#: `cursor` is where the next page is asked for: a job that died goes on there. What is counted as created or updated is
-#: what was proposed of new and of changed objects; the capture queue decides on it.
+#: `cursor` is where the next page is asked for: a job that died goes on there. How many memories the capture queue made
+#: of its candidates, in this job's time or later, the view `sync_results` tells.
 sync_jobs = Table(
     "sync_jobs",
     metadata,
@@ -87,11 +87,7 @@ sync_jobs = Table(
     Column("read_to_end", Boolean, nullable=False, server_default=text("false"), comment="there is no other page"),
     *(
         Column(name, Integer, nullable=False, server_default=text("0"))
-        for name in ("total_items", "processed_items", "failed_items", "candidates")
-    ),
-    *(
-        Column(f"memories_{name}", Integer, nullable=False, server_default=text("0"))
-        for name in ("created", "updated", "deleted")
+        for name in ("total_items", "processed_items", "failed_items", "candidates", "memories_deleted")
     ),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("starts", Integer, nullable=False, server_default=text("0"), comment="attempts that were cut off go on"),
@@ -134,14 +130,23 @@ memory_candidates = Table(
     Column("project_id", Uuid),
     environment(),
     Column("source_object_id", BigInteger, ForeignKey("memory.external_objects.id", ondelete="SET NULL")),
+    Column("sync_job_id", Uuid, comment="the sync that proposed it"),
     Column("source_type", Text, nullable=False),
     Column("category", Text, nullable=False),
     Column("content_ciphertext", LargeBinary, nullable=False),
     Column("source_input_hash", Text, nullable=False, comment="of the sanitised input, keyed as content_hash is"),
+    Column(
+        "turn",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="how often its text came before: again once its key said something else",
+    ),
     Column("extracted_key", Text),
     Column("importance", REAL, nullable=False, server_default=text("0.5")),
     Column("decision", Text, nullable=False, server_default=text("'pending'")),
     Column("memory_id", BigInteger),
+    Column("replaced_memory_id", BigInteger, comment="what its own memory took the place of"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("error", Text),
     time("created_at", required=True),
@@ -150,7 +155,16 @@ memory_candidates = Table(
     one_of("category", CATEGORIES),
     one_of("decision", DECISIONS),
     Index("memory_candidates_pending_idx", "id", postgresql_where=text("decision = 'pending'")),
-    Index("memory_candidates_memory_id_idx", "memory_id", postgresql_where=text("memory_id IS NOT NULL")),
+    Index(
+        "memory_candidates_pending_key_idx",
+        "user_id",
+        "extracted_key",
+        postgresql_where=text("decision = 'pending'"),
+    ),
+    *(
+        Index(f"memory_candidates_{name}_idx", name, postgresql_where=text(f"{name} IS NOT NULL"))
+        for name in ("memory_id", "source_object_id", "sync_job_id")
+    ),
 )
 Index(
     "memory_candidates_input_key",
@@ -158,5 +172,6 @@ Index(
     func.coalesce(memory_candidates.c.project_id, text(f"'{NO_PROJECT}'::uuid")),
     memory_candidates.c.environment,
     memory_candidates.c.source_input_hash,
+    memory_candidates.c.turn,
     unique=True,
 )

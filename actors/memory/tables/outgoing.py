@@ -119,6 +119,7 @@ webhooks = Table(
     Column("event_types", ARRAY(Text), nullable=False, comment="e.g. memory.created; * is any"),
     Column("active", Boolean, nullable=False, server_default=text("true")),
     Column("disabled_reason", Text),
+    time("failing_since", comment="every attempt since then has failed"),
     Column("auth_header_name", Text),
     Column("auth_header_value", LargeBinary),
     Column("secret", LargeBinary, nullable=False),

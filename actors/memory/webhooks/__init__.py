@@ -10,7 +10,8 @@ and in every replay: it may come more than once, and is to be acted on once.
 from __future__ import annotations
 
 from actors.memory.webhooks.delivery import deliver
-from actors.memory.webhooks.events import WebhookEvent, emit
+from actors.memory.webhooks.events import emit
+from actors.memory.webhooks.fanout import WebhookEvent
 from actors.memory.webhooks.poller import poll
 from actors.memory.webhooks.registry import NewWebhook, disable, enable, forget_previous, register, rotate
 from actors.memory.webhooks.sweep import webhook_retention

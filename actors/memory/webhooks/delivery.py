@@ -14,6 +14,7 @@ from actors.memory.audit import AuditRow, audit
 from actors.memory.settings import get_memory_settings
 from actors.memory.webhooks import rows
 from actors.memory.webhooks.call import Outcome, call, key_of
+from actors.memory.webhooks.fanout import WebhookEvent, fan_out
 from actors.memory.webhooks.replays import is_replay, replayed
 from actors.memory.webhooks.turns import turns
 from callboard import (
@@ -34,14 +35,15 @@ if TYPE_CHECKING:
 
     from actors.memory.webhooks.rows import Delivery
 
-#: The engine keeps no run waiting for longer than this, whatever a server asks for.
-LONGEST_WAIT = 3600.0
+#: Between two attempts, whatever the server or its owner asks for: the last wait of Standard Webhooks' own schedule.
+LONGEST_WAIT = 86_400.0
 _JITTER = 0.25
 _STEEPEST = 10.0
 # A breaker stays open for 60 s; then one of those who come back probes the endpoint, and the others follow.
 _LEFT_ALONE_SECONDS = (30.0, 75.0)
 _LEFT_ALONE = "the endpoint's breaker is open"
 _NO_SLOT = "no free slot"
+_DISABLED = "webhook.disabled"
 
 
 @job(
@@ -120,24 +122,24 @@ def _record(connection: Connection, delivery: Delivery, outcome: Outcome, now: d
 
 
 def _bury(delivery: Delivery, outcome: Outcome, now: datetime) -> None:
-    run = current_run()
+    run, days = current_run(), get_memory_settings().webhook_disable_after_days
+    since = now - timedelta(days=days) if days else None
     with transaction() as connection:
-        rows.buried(connection, delivery, outcome, run_id=run.id, now=now)
-        if outcome.gone:
-            audit(connection, [_disabled(delivery, outcome)])
-    if outcome.gone:
-        run.log.warning("webhook.disabled", webhook=str(delivery.webhook_id), tenant=str(delivery.tenant_id))
+        why = rows.buried(connection, delivery, outcome, run_id=run.id, now=now, hopeless_since=since)
+        if why is not None:
+            _tell_of_end(connection, delivery, why)
+    if why is not None:
+        run.log.warning("webhook.disabled", webhook=str(delivery.webhook_id), tenant=str(delivery.tenant_id), why=why)
 
 
-def _disabled(delivery: Delivery, outcome: Outcome) -> AuditRow:
-    told = {"webhook_id": str(delivery.webhook_id), "name": delivery.name, "reason": outcome.error}
-    return AuditRow(
-        tenant_id=delivery.tenant_id,
-        event_type="webhook.disabled",
-        resource_type="webhook",
-        action="disable",
-        payload=told,
+def _tell_of_end(connection: Connection, delivery: Delivery, why: str) -> None:
+    """The tenant's auditors hear that a webhook was disabled, and so do its other webhooks."""
+    told = {"webhook_id": str(delivery.webhook_id), "name": delivery.name, "reason": why}
+    row = AuditRow(
+        tenant_id=delivery.tenant_id, event_type=_DISABLED, resource_type="webhook", action="disable", payload=told
     )
+    audit(connection, [row])
+    fan_out(connection, deliver, [WebhookEvent(delivery.tenant_id, _DISABLED, told, rows.name_of(delivery.id))])
 
 
 def _postpone(number: int, seconds: float, why: str, now: datetime) -> NoReturn:
@@ -152,4 +154,5 @@ def _postpone(number: int, seconds: float, why: str, now: datetime) -> NoReturn:
 def backoff(delivery: Delivery) -> float:
     """Seconds until the next attempt, by what its endpoint's owner set: exponential, spread by a quarter."""
     steps = min(delivery.retry_factor, _STEEPEST) ** delivery.retry_count
-    return min(delivery.retry_base * steps, LONGEST_WAIT) * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spread
+    longest = LONGEST_WAIT / (1 + _JITTER)
+    return min(delivery.retry_base * steps, longest) * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spread

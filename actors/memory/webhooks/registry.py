@@ -6,32 +6,45 @@ import base64
 import secrets
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from sqlalchemy import insert, text
 
+from actors.memory.endpoints import require_secret, require_url
 from actors.memory.tables import webhooks
 from actors.memory.webhooks.call import is_free
-from callboard import PermanentError, seal
+from callboard import NotFound, seal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, RowMapping
 
 _SECRET_BYTES = 32
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "retry_base_seconds": (0, 3600),
-    "retry_factor": (1, 10),
-    "max_retries": (0, 50),
-    "concurrency": (1, 100),
-    "timeout_seconds": (1, 30),
+#: What an owner may set otherwise than the catalogue's settings: from, to, and of which kind.
+BOUNDS: dict[str, tuple[float, float, tuple[type[float], ...]]] = {
+    "retry_base_seconds": (0, 3600, (int, float)),
+    "retry_factor": (1, 10, (int, float)),
+    "max_retries": (0, 50, (int,)),
+    "concurrency": (1, 100, (int,)),
+    "timeout_seconds": (1, 30, (int, float)),
 }
 _ROTATE = text("update memory.webhooks set previous_secret = secret, secret = :secret where id = :id")
 _FORGET = text("update memory.webhooks set previous_secret = null where id = :id")
-_ENABLE = text("update memory.webhooks set active = true, disabled_reason = null where id = :id")
+_ENABLE = text("update memory.webhooks set active = true, disabled_reason = null, failing_since = null where id = :id")
 _DISABLE = text("update memory.webhooks set active = false, disabled_reason = :why where id = :id and active")
+# Secrets stay where they are.
+_SHOWN = """
+select w.id, w.tenant_id, t.name as tenant, w.project_id, w.name, w.description, w.url, w.event_types, w.active,
+       w.disabled_reason, w.failing_since, w.auth_header_name, w.previous_secret is not null as has_two_secrets,
+       w.retry_base_seconds, w.retry_factor, w.max_retries, w.concurrency, w.timeout_seconds, w.created_at
+from memory.webhooks w join memory.tenants t on t.id = w.tenant_id
+"""
+_NAMED = text(f"{_SHOWN} where w.id::text = lower(:word) or w.name = :word")
+_LIST = text(f"""
+{_SHOWN} where (cast(:tenant as uuid) is null or w.tenant_id = :tenant) and (w.active or not :active_only)
+order by t.name, w.name, w.id limit :limit
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,19 @@ def disable(connection: Connection, webhook_id: UUID, why: str) -> None:
     connection.execute(_DISABLE, {"id": webhook_id, "why": why})
 
 
+def named(connection: Connection, word: str) -> Sequence[RowMapping]:
+    """Webhooks that a word names, be it an id or a name."""
+    return connection.execute(_NAMED, {"word": word}).mappings().all()
+
+
+def listing(
+    connection: Connection, *, tenant: UUID | None = None, active_only: bool = False, limit: int
+) -> Sequence[RowMapping]:
+    """Webhooks by tenant and name, without their secrets."""
+    given = {"tenant": tenant, "active_only": active_only, "limit": limit}
+    return connection.execute(_LIST, given).mappings().all()
+
+
 def new_secret() -> str:
     """A secret as Standard Webhooks want it."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()}"
@@ -118,29 +144,24 @@ _COLUMNS = tuple(each.name for each in fields(NewWebhook) if each.name in webhoo
 
 def _one(connection: Connection, statement: Any, webhook_id: UUID, **given: object) -> None:  # noqa: ANN401 - a statement
     if connection.execute(statement, {"id": webhook_id, **given}).rowcount != 1:
-        raise PermanentError(f"There is no webhook {webhook_id}.")
+        raise NotFound(f"There is no webhook {webhook_id}.")
 
 
 def _check(webhook: NewWebhook) -> None:
-    parts = urlsplit(webhook.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise ValueError(f"url: {parts.scheme}://{parts.hostname} must be http or https, with a host and no password.")
+    require_url(webhook.url)
     if not webhook.events or any(not each.strip() for each in webhook.events):
         raise ValueError("events must name at least one type of event; * is any.")
     if webhook.auth_header is not None and not is_free(webhook.auth_header[0]):
         raise ValueError(f"auth_header {webhook.auth_header[0]!r} is none, or one that every delivery has anyway.")
-    for name, (least, most) in _BOUNDS.items():
-        value = getattr(webhook, name)
-        if value is not None and not least <= value <= most:
-            raise ValueError(f"{name}={value!r} must be from {least:g} to {most:g}.")
+    for name in BOUNDS:
+        _check_bounds(name, getattr(webhook, name))
     if webhook.secret is not None:
-        _check_secret(webhook.secret)
+        require_secret(webhook.secret)
 
 
-def _check_secret(secret: str) -> None:
-    try:
-        size = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
-    except ValueError:
-        size = 0
-    if not 24 <= size <= 64:  # noqa: PLR2004 - by Standard Webhooks
-        raise ValueError("secret must be whsec_ and base64 of 24 to 64 bytes.")
+def _check_bounds(name: str, value: object) -> None:
+    least, most, kinds = BOUNDS[name]
+    fits = isinstance(value, kinds) and not isinstance(value, bool) and least <= value <= most
+    if value is not None and not fits:
+        whole = " a whole number" if kinds == (int,) else ""
+        raise ValueError(f"{name}={value!r} must be{whole} from {least:g} to {most:g}.")

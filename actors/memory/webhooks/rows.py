@@ -60,7 +60,9 @@ select %(id)s::bigint, %(attempt)s::int, %(http_status)s::int, %(error)s::text, 
 """
 # The commit need not reach the disk: the run's own, which follows before its message is acknowledged, takes it along.
 _DELIVERED = f"""
-with attempt as ({_ATTEMPT}), ended as (
+with attempt as ({_ATTEMPT}), well as (
+    update memory.webhooks set failing_since = null where id = %(webhook_id)s and failing_since is not null
+), ended as (
     update memory.webhook_deliveries
     set status = 'delivered', last_attempt_at = %(now)s, ended_at = %(now)s, scheduled_retry_at = null,
         run_id = %(run_id)s
@@ -69,7 +71,9 @@ with attempt as ({_ATTEMPT}), ended as (
 select set_config('synchronous_commit', 'off', true), pg_advisory_unlock_all()
 """  # noqa: S608 - constants only
 _RETRY = f"""
-with attempt as ({_ATTEMPT})
+with attempt as ({_ATTEMPT}), unwell as (
+    update memory.webhooks set failing_since = %(now)s where id = %(webhook_id)s and failing_since is null
+)
 update memory.webhook_deliveries
 set status = 'retry', retry_count = %(attempt)s, last_attempt_at = %(now)s, scheduled_retry_at = %(retry_at)s,
     looked_after_until = %(looked_after_until)s
@@ -77,19 +81,30 @@ where id = %(id)s and status in ('pending', 'retry')
 """  # noqa: S608 - constants only
 _DEAD = f"""
 with attempt as ({_ATTEMPT} where %(called)s), disabled as (
-    update memory.webhooks set active = false, disabled_reason = %(error)s
-    where id = %(webhook_id)s and active and %(gone)s
+    update memory.webhooks
+    set active = false, failing_since = coalesce(failing_since, %(now)s),
+        disabled_reason = case when %(gone)s::boolean then %(error)s else
+            'every attempt has failed since ' || to_char(failing_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
+            || ', the last one: ' || %(error)s end
+    where id = %(webhook_id)s and active and %(called)s
+      and (%(gone)s::boolean or failing_since <= %(hopeless_since)s::timestamptz)
+    returning disabled_reason
+), unwell as (
+    update memory.webhooks set failing_since = %(now)s
+    where id = %(webhook_id)s and %(called)s and failing_since is null and not %(gone)s::boolean
 ), ended as (
     update memory.webhook_deliveries
     set status = 'dead_letter', last_attempt_at = case when %(called)s then %(now)s else last_attempt_at end,
         ended_at = %(now)s, scheduled_retry_at = null, run_id = %(run_id)s
     where id = %(id)s and status in ('pending', 'retry') returning *
+), letter as (
+    insert into memory.webhook_dead_letters (webhook_id, delivery_id, event_id, event_type, payload_json, last_error,
+                                             last_status, attempts, created_at)
+    select webhook_id, id, event_id, event_type, payload_json, %(error)s, %(http_status)s,
+           retry_count + %(called)s::boolean::int, %(now)s
+    from ended on conflict (delivery_id) do nothing
 )
-insert into memory.webhook_dead_letters (webhook_id, delivery_id, event_id, event_type, payload_json, last_error,
-                                         last_status, attempts, created_at)
-select webhook_id, id, event_id, event_type, payload_json, %(error)s, %(http_status)s,
-       retry_count + %(called)s::boolean::int, %(now)s
-from ended on conflict (delivery_id) do nothing
+select disabled_reason from disabled
 """  # noqa: S608 - constants only
 _LOOK_AFTER = """
 update memory.webhook_deliveries set looked_after_until = %(until)s where id = %(id)s and looked_after_until < %(until)s
@@ -193,10 +208,25 @@ def retried(connection: Connection, delivery: Delivery, outcome: Outcome, *, aft
     _run(connection, _RETRY, _attempt(delivery, outcome, now) | given)
 
 
-def buried(connection: Connection, delivery: Delivery, outcome: Outcome, *, run_id: UUID, now: datetime) -> None:
-    """Give the delivery up: a dead letter, and for one that is gone, its webhook is disabled."""
-    given = {"run_id": run_id, "webhook_id": delivery.webhook_id, "called": outcome.called, "gone": outcome.gone}
-    _run(connection, _DEAD, _attempt(delivery, outcome, now) | given)
+def buried(
+    connection: Connection,
+    delivery: Delivery,
+    outcome: Outcome,
+    *,
+    run_id: UUID,
+    now: datetime,
+    hopeless_since: datetime | None,
+) -> str | None:
+    """Give the delivery up: a dead letter.
+
+    Its webhook is disabled if the endpoint says that it is gone, or has taken nothing since `hopeless_since`.
+
+    Returns:
+        Why the webhook was disabled, by this; None if it was not.
+    """
+    given = {"run_id": run_id, "called": outcome.called, "gone": outcome.gone, "hopeless_since": hopeless_since}
+    row = _run(connection, _DEAD, _attempt(delivery, outcome, now) | given).fetchone()
+    return None if row is None else str(row[0])
 
 
 def look_after(connection: Connection, delivery_id: int, until: datetime) -> None:
@@ -213,6 +243,7 @@ def last_error(connection: Connection, delivery: Delivery) -> str:
 def _attempt(delivery: Delivery, outcome: Outcome, now: datetime) -> dict[str, Any]:
     return {
         "id": delivery.id,
+        "webhook_id": delivery.webhook_id,
         "attempt": delivery.attempt,
         "http_status": outcome.status,
         "error": outcome.error or None,

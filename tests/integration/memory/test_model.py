@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from actors.memory.budget import BudgetSpent
+from actors.memory.budget import BudgetSpent, spending
 from actors.memory.clients.model import InputRefused, Model, ModelMissing, OutOfQuota, fails_for_all
 from actors.memory.settings import MemorySettings, get_memory_settings
 from callboard import AuthenticationError, BreakerOpen, PermanentError, TransientError
@@ -173,6 +174,30 @@ def test_a_budget_ends_calls_before_they_are_made(model: Model, openai: OpenAISt
             call()
     assert len(openai.requests) == asked
     assert ask(model, rich)
+
+
+@pytest.mark.usefixtures("memory_database")
+def test_a_call_whose_worker_dies_has_been_counted() -> None:
+    class Killed(BaseException):
+        """No handler sees a SIGKILL, so nothing that is an Exception will do."""
+
+    tenant = add_tenant(token_budget=150)
+    for asked in (101, 202):
+        with suppress(Killed), spending(tenant, "Judge." * 50, "Tea." * 25):
+            assert [row["tokens"] for row in spent(tenant)] == [asked], "committed before anything is asked"
+            raise Killed
+        assert [row["tokens"] for row in spent(tenant)] == [asked]
+    with pytest.raises(BudgetSpent), spending(tenant, "Tea."):
+        pytest.fail("two calls that nobody heard the end of have used it up")
+
+
+def test_a_call_that_fails_costs_nothing(model: Model, openai: OpenAIStandIn) -> None:
+    tenant = add_tenant()
+    openai.fail(status=500, times=2)
+    for call in (lambda: ask(model, tenant), lambda: model.embed(["tea"], tenant_id=tenant)):
+        with pytest.raises(TransientError):
+            call()
+    assert [row["tokens"] for row in spent(tenant)] == [0]
 
 
 def test_without_a_key_the_error_names_the_setting(memory_database: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,9 +172,9 @@ def test_a_batch_can_be_skipped(callboard_broker: MemoryBroker, tenant: UUID, sp
     for _ in range(2):
         siem_skip_batch.send(batch=str(letter["batch_id"]))
         callboard_broker.drain()
-    assert (value_of("select resolution from memory.siem_dead_letters"), cursor(name)) == ("skipped", letter["last_id"])
+    assert value_of("select resolution from memory.siem_dead_letters") == "skipped"
     assert [run.state for run in callboard_broker.runs if run.facts.job == "siem_skip_batch"] == ["completed", "failed"]
-    tick(callboard_broker)
+    assert cursor(name) == letter["last_id"] + 2, "it goes on at once"
     assert [each["event"]["event_type"] for each in splunk.events] == ["memory.create", "siem.batch_skipped"]
 
 
@@ -345,6 +345,64 @@ def test_a_batch_that_fails_after_others_has_all_its_attempts(
     tick(callboard_broker)
     assert [events for _, events in splunk.batches] == [100, 100, 50]
     assert not rows_of("select 1 from memory.siem_dead_letters")
+
+
+class TestAtOnce:
+    """Rows of security do not wait for the tick."""
+
+    def test_once_its_transaction_is_over_and_before_any_tick(
+        self, callboard_broker: MemoryBroker, tenant: UUID, splunk: Splunk
+    ) -> None:
+        to_splunk(tenant, splunk)
+        write(tenant, 2)
+        assert callboard_broker.drain() == []
+        write(tenant, 1, event_type="webhook.disable")
+        (run,) = callboard_broker.drain()
+        assert (run.facts.job, run.state, run.report.counts["forwarded"]) == ("siem_forward_batch", "completed", 3)
+        assert [each["event"]["severity"] for each in splunk.events] == ["info", "info", "high"]
+
+    def test_not_if_it_is_rolled_back(self, callboard_broker: MemoryBroker, tenant: UUID, splunk: Splunk) -> None:
+        to_splunk(tenant, splunk)
+        row = AuditRow(tenant_id=tenant, event_type="webhook.disable", resource_type="webhook", action="disable")
+        with get_engine().connect() as connection:
+            audit(connection, [row])
+            connection.rollback()
+        assert (callboard_broker.drain(), len(splunk.requests)) == ([], 0)
+
+    def test_of_many_transactions_one_run_sends_all(
+        self, callboard_broker: MemoryBroker, tenant: UUID, splunk: Splunk
+    ) -> None:
+        to_splunk(tenant, splunk)
+        for _ in range(3):
+            write(tenant, 1, event_type="webhook.disable")
+        assert [run.report.counts["forwarded"] for run in callboard_broker.drain()] == [3]
+
+    def test_only_where_it_is_wanted_and_may_go(
+        self, callboard_broker: MemoryBroker, tenant: UUID, splunk: Splunk
+    ) -> None:
+        to_splunk(tenant, splunk, categories=["data"])
+        to_splunk(add_tenant(), splunk)
+        stuck = to_splunk(tenant, splunk)
+        write(tenant, 1)
+        splunk.fail(status=401)
+        siem_forward_batch.send(destination=str(stuck))
+        callboard_broker.drain()
+        before = len(callboard_broker.runs)
+        write(tenant, 1, event_type="webhook.disable")
+        assert len(callboard_broker.drain()) == before
+
+    def test_behind_a_transaction_that_still_runs_it_waits_for_that(
+        self, callboard_broker: MemoryBroker, tenant: UUID, splunk: Splunk
+    ) -> None:
+        to_splunk(tenant, splunk)
+        with get_engine().connect() as slow:
+            slow.execute(text("select pg_current_xact_id()"))
+            write(tenant, 1, event_type="webhook.disable")
+            with pytest.raises(RuntimeError, match="attempts were made"):
+                callboard_broker.drain(most=3)
+            assert not splunk.requests
+        assert [run.state for run in callboard_broker.drain()] == ["completed"]
+        assert len(splunk.events) == 1
 
 
 def test_a_database_that_came_by_a_dump_is_told_of(

@@ -15,6 +15,7 @@ from actors.memory.syncs import discovery, process_scheduled_syncs, request_sync
 from actors.memory.syncs.discovery import discover
 from actors.memory.tables import connections
 from callboard import NotFound, Run, transaction
+from callboard.cancel import cancel
 from sandbox.github import GitHubStandIn
 from tests.integration.memory.kit import NOW, add_tenant, rows_of, value_of
 from tests.integration.memory.syncing import add_connection, add_job, connection_row, job_row, set_tenant
@@ -169,7 +170,7 @@ def test_more_connections_than_a_batch_are_all_found(monkeypatch: pytest.MonkeyP
 
 
 class TestLostRuns:
-    later = NOW + timedelta(minutes=11)
+    later = NOW + timedelta(minutes=1)
 
     def test_a_job_that_was_cut_off_for_good_gets_another_run(self) -> None:
         job = add_job(add_connection(), status="RUNNING", attempts=1)
@@ -186,6 +187,22 @@ class TestLostRuns:
         assert job_row(job)["status"] == "CANCELLED"
         assert "no run is left" in job_row(job)["error"]
         assert run.counts["dispatched"] == 1, "the connection is free again"
+
+    def test_a_cancelled_one_frees_its_connection_at_once(self) -> None:
+        made = add_connection(next_scheduled_sync=due_since(1))
+        assert discovered().counts["dispatched"] == 1
+        (run,) = rows_of("select id from board.runs where job = 'run_sync_job'")
+        assert cancel(run["id"], by="anna") == "cancelled"
+        with transaction() as connection:
+            job = request_sync(connection, made, now=NOW)
+        told = rows_of("select id, status from memory.sync_jobs order by status")
+        assert [(row["status"], row["id"] == job) for row in told] == [("CANCELLED", False), ("PENDING", True)]
+        soon = NOW + timedelta(seconds=1)
+        assert discovered(soon).is_quiet, "the new one has its run"
+        (run,) = rows_of("select id from board.runs where scope = :job and state = 'pending'", job=str(job))
+        cancel(run["id"], by="anna")
+        assert not discovered(soon).is_quiet
+        assert job_row(job)["status"] == "CANCELLED", "at the next tick, whether anybody asks or not"
 
     def test_a_job_that_has_its_run_is_left_alone(self) -> None:
         with transaction() as connection:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sandbox.google_drive import GoogleDriveStandIn
 
-_COUNTED = ("total_items", "processed_items", "failed_items", "candidates", "memories_created", "memories_deleted")
+_COUNTED = ("total_items", "processed_items", "failed_items", "candidates", "memories_deleted")
 
 
 class Killed(BaseException):

@@ -372,10 +372,10 @@ class TestBadObjects:
         fill(github, 3)
         candidate = pages._candidate
 
-        def poisoned(task: Task, one: SourceObject, object_id: int) -> Candidate:
+        def poisoned(task: Task, one: SourceObject, object_id: int, *, again: bool) -> Candidate:
             if one.id.endswith("#2"):
-                return candidate(task, one, 10**15)  # no such object: a foreign key is violated
-            return candidate(task, one, object_id)
+                object_id = 10**15  # no such object: a foreign key is violated
+            return candidate(task, one, object_id, again=again)
 
         monkeypatch.setattr(pages, "_candidate", poisoned)
         row = synced(add_connection())

@@ -101,12 +101,24 @@ def test_after_its_ceiling_it_is_given_up(hooks: Hooks) -> None:
     assert (len(attempts()), len(letters())) == (3, 1)
 
 
-def test_retry_after_is_honoured_where_it_is_longer(hooks: Hooks) -> None:
-    hooks.add(status=429, retry_after=90, retry_base_seconds=1.0)
+@pytest.mark.parametrize(("asked", "waits"), [(90, 90), (50_000, 50_000), (500_000, 86_400)])
+def test_retry_after_is_honoured_where_it_is_longer(hooks: Hooks, asked: int, waits: int) -> None:
+    hooks.add(status=429, retry_after=asked, retry_base_seconds=1.0)
     (name,) = hooks.emit("7")
     with pytest.raises(TransientError) as raised:
         deliver(name)
-    assert raised.value.retry_after == 90
+    assert raised.value.retry_after == waits
+
+
+def test_waits_grow_to_a_day_where_the_owner_says_so(hooks: Hooks) -> None:
+    hooks.add(status=503, retry_base_seconds=3000.0, retry_factor=10.0, max_retries=9)
+    (name,) = hooks.emit("7")
+    asked = []
+    for _ in range(3):
+        with pytest.raises(TransientError) as raised:
+            deliver(name)
+        asked.append(raised.value.retry_after)
+    assert asked == [pytest.approx(envelope, rel=0.25) for envelope in (3_000, 30_000, 69_120)]
 
 
 @pytest.mark.parametrize(("fault", "words"), [({"delay": 30.0}, "within 1 s"), ({"reset": True}, "cannot be reached")])

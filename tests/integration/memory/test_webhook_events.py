@@ -117,7 +117,7 @@ def test_without_a_key_no_webhook_is_registered(hooks: Hooks, monkeypatch: pytes
         ({"events": []}, "events"),
         ({"auth_header": ("Webhook-Id", "x")}, "auth_header"),
         ({"auth_header": ("X: y", "x")}, "auth_header"),
-        ({"max_retries": 51}, "max_retries=51 must be from 0 to 50"),
+        ({"max_retries": 51}, "max_retries=51 must be a whole number from 0 to 50"),
         ({"timeout_seconds": 31.0}, "timeout_seconds"),
         ({"secret": "whsec_c2hvcnQ="}, "secret"),
     ],

@@ -72,6 +72,20 @@ def test_the_lines_of_the_users_document(hooks: Hooks, log: Path) -> None:
     assert not any(secret in log.read_text() for secret in secrets)
 
 
+def test_a_webhook_is_tried_from_the_command_line(hooks: Hooks, log: Path) -> None:
+    hooks.add("crm", events=["memory.deleted"])
+    hooks.add("gone", status=404)
+    del log
+    for name, code, told in (("crm", 0, "webhook.deliver completed"), ("gone", 1, "webhook 'gone' answered 404")):
+        words = _callboard("webhooks", "test", name, "--wait")
+        done = subprocess.run(
+            words, env=os.environ | VARIABLES, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, told in done.stdout) == (code, True), done
+    ((_, came),) = hooks.receiver.endpoints["crm"].webhooks.items()
+    assert came["type"] == "webhook.test"
+
+
 def test_a_dead_letter_is_replayed_until_it_gets_through(hooks: Hooks, log: Path) -> None:
     hooks.add("crm", status=503, max_retries=0)
     (first,) = hooks.emit("1")

@@ -56,7 +56,7 @@ def superseded() -> list[int | None]:
 
 def test_a_memory_is_kept_as_its_tenant_has_it() -> None:
     anna = Person(archive_after_days=10, archive_window_days=5, gating_threshold=0.8)
-    ((number, created),) = anna.write(anna.new(TEA, importance=0.7, tags=("taste", 'a "b"'), end_user_id="u-7"))
+    ((number, created, _),) = anna.write(anna.new(TEA, importance=0.7, tags=("taste", 'a "b"'), end_user_id="u-7"))
     row = memory(number)
     with transaction() as connection:
         ring = Keyring.of(connection, [anna.id])
@@ -74,7 +74,7 @@ def test_a_memory_is_kept_as_its_tenant_has_it() -> None:
 
 def test_without_a_window_there_is_no_archive() -> None:
     anna = Person(archive_after_days=10, archive_window_days=0)
-    ((number, _),) = anna.write(anna.new(TEA))
+    ((number, *_),) = anna.write(anna.new(TEA))
     row = memory(number)
     assert (row["archive_at"], row["retention_expires_at"]) == (None, NOW + timedelta(days=10))
 
@@ -85,7 +85,7 @@ def test_without_a_window_there_is_no_archive() -> None:
 def test_what_lives_for_a_short_time_starts_lower(days: float | None, tier: str) -> None:
     anna = Person()
     ttl = None if days is None else days * 86_400
-    ((number, _),) = anna.write(anna.new(TEA, ttl_seconds=ttl))
+    ((number, *_),) = anna.write(anna.new(TEA, ttl_seconds=ttl))
     row = memory(number)
     assert row["tier"] == tier
     assert row["expires_at"] == (None if days is None else NOW + timedelta(days=days))
@@ -94,7 +94,7 @@ def test_what_lives_for_a_short_time_starts_lower(days: float | None, tier: str)
 def test_a_day_that_is_29_february_next_year_has_none() -> None:
     """Terms are days, not dates: nothing is lost or gained in a leap year."""
     anna, born = Person(archive_after_days=366, archive_window_days=1), datetime(2028, 2, 29, 12, tzinfo=UTC)
-    ((number, _),) = anna.write(anna.new(TEA), now=born)
+    ((number, *_),) = anna.write(anna.new(TEA), now=born)
     assert memory(number)["archive_at"] == datetime(2029, 3, 1, 12, tzinfo=UTC)
 
 
@@ -104,7 +104,7 @@ def test_each_of_one_key_supersedes_the_one_before_it() -> None:
     assert [first.created, again.created, second.created, third.created] == [True, False, True, True]
     assert again.id == first.id
     later = NOW + timedelta(days=1)
-    ((fourth, _),) = anna.write(anna.new(COFFEE), now=later)
+    ((fourth, *_),) = anna.write(anna.new(COFFEE), now=later)
     assert superseded() == [second.id, third.id, fourth, None]
     assert memory(third.id)["updated_at"] == later
     assert events() == [
@@ -131,7 +131,7 @@ def test_each_of_one_key_supersedes_the_one_before_it() -> None:
 def test_what_stands_elsewhere_is_neither_superseded_nor_repeated(field: dict[str, Any]) -> None:
     anna = Person()
     here, elsewhere = anna.write(anna.new(TEA), anna.new(COFFEE, **field))
-    ((new, created),) = anna.write(anna.new(COFFEE))
+    ((new, created, _),) = anna.write(anna.new(COFFEE))
     assert (here.created, elsewhere.created, created) == (True, True, True)
     assert superseded() == [new, None, None]
 
@@ -191,8 +191,8 @@ def test_what_the_table_would_refuse_is_refused_before(field: str, value: object
 def test_webhooks_hear_of_it_without_a_word_of_the_text(hooks: Hooks) -> None:
     hooks.add(events=["memory.created", "memory.superseded", "memory.recalled"])
     anna = Person(hooks.tenant)
-    ((first, _),) = anna.write(anna.new(TEA))
-    ((second, _),) = anna.write(anna.new(COFFEE))
+    ((first, *_),) = anna.write(anna.new(TEA))
+    ((second, *_),) = anna.write(anna.new(COFFEE))
     with transaction() as connection:
         assert recall(connection, [second, second], now=NOW) == 1
     rows = rows_of("select payload_json from memory.webhook_deliveries order by id")
