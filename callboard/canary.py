@@ -19,10 +19,9 @@ worker must know an actor whose messages others may send.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dramatiq.actor import Actor
-
+from callboard.engine_actor import EngineActor
 from callboard.envelope import KEY
 from callboard.retry import NoRetry
 from callboard.spec import JobSpec
@@ -37,10 +36,8 @@ PRIORITY = -1000
 _TIME_LIMIT_SECONDS = 30.0
 
 
-class Canary(Actor[[], None]):
-    """An actor with a spec of its own; see the top of this module."""
-
-    spec: JobSpec
+class Canary(EngineActor[[], None]):
+    """See the top of this module."""
 
 
 def _sing() -> None:
@@ -67,13 +64,7 @@ def declare(broker: Broker) -> Canary | None:
         priority=PRIORITY,
         log_level="debug",
     )
-    canary = Canary.__new__(Canary)
-    canary.spec = spec
-    options: dict[str, Any] = {"time_limit": int(spec.time_limit * 1000)}
-    canary.__init__(  # type: ignore[misc]  # as in callboard.job: the middleware asks for the spec while it is declared
-        _sing, broker=broker, actor_name=NAME, queue_name=spec.queue, priority=PRIORITY, options=options
-    )
-    return canary
+    return Canary.of(spec, broker)
 
 
 def message(canary: Canary, queue: str) -> Message[None]:

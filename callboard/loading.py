@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from callboard import canary, notifications
+from callboard import bulk_replay, canary, notifications
 from callboard.compose import get_broker
 from callboard.errors import DeclarationError
 from callboard.job import all_jobs
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def load_actors(settings: Settings) -> dict[str, Job[Any, Any]]:
     """Import every module of `settings.actors`, and return all jobs declared by then, by name.
 
-    The canary and the job that sends notifications are declared with them, but they are no jobs of anybody's.
+    The engine's own actors are declared with them, but they are no jobs of anybody's.
 
     Raises:
         DeclarationError: A module is not there, cannot be imported, or declares a job wrongly.
@@ -30,6 +30,7 @@ def load_actors(settings: Settings) -> dict[str, Job[Any, Any]]:
         load_module(name)
     canary.declare(get_broker())
     notifications.declare(get_broker())
+    bulk_replay.declare(get_broker())
     return all_jobs()
 
 

@@ -1,4 +1,4 @@
-"""Users, teams and projects as they are named on a command line: by address, slug or id."""
+"""Users, teams and projects of this machine's ledger, as they are named on a command line: by address, slug or id."""
 
 from __future__ import annotations
 
@@ -54,14 +54,25 @@ def project(word: str) -> Project:
         typer.BadParameter: It is neither.
         NotFound: There is none.
     """
-    project_id = as_id(word)
-    team_slug, slash, slug = word.partition("/")
-    if project_id is None and not slash:
-        usage(f"{word!r} names no project: write TEAM/PROJECT, both by their slugs, or its id")
+    team_slug, slug = split_project(word)
     with transaction() as connection:
-        if project_id is not None:
-            return projects.get(connection, project_id)
+        if not team_slug:
+            return projects.get(connection, UUID(slug))
         return projects.by_slug(connection, team_slug, slug)
+
+
+def split_project(word: str) -> tuple[str, str]:
+    """The slugs of a team and its project; or nothing, and the project's id.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    team_slug, _, slug = word.partition("/")
+    if team_slug and slug:
+        return team_slug, slug
+    if as_id(word) is None:
+        usage(f"{word!r} names no project: write TEAM/PROJECT, both by their slugs, or its id")
+    return "", str(UUID(word))
 
 
 def as_id(word: str) -> UUID | None:

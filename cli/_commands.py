@@ -27,15 +27,15 @@ COMMANDS: dict[str, Entry] = {
     "exporter": Entry("cli.exporter", RUNNING, "Serve metrics for Prometheus."),
     "console": Entry("cli.console", RUNNING, "Serve the console and its API."),
     "worker-process": Entry("cli.worker_process", RUNNING, "Run one worker process.", hidden=True),
-    "top": Entry("cli.top", LOOKING, "Watch queues, jobs, runs, schedules and workers, live.", far="refuses"),
+    "top": Entry("cli.top", LOOKING, "Watch queues, jobs, runs, schedules and workers, live.", far="works"),
     "runs": Entry("cli.runs", LOOKING, "List runs, newest first.", far="works"),
     "jobs": Entry("cli.jobs", LOOKING, "List the jobs of the loaded catalogues.", far="works"),
     "schedules": Entry("cli.schedules", LOOKING, "List schedules, or pause and resume one.", far="works"),
     "queues": Entry("cli.queues", LOOKING, "List queues and what waits in them.", far="works"),
     "workers": Entry("cli.workers", LOOKING, "List worker processes.", far="works"),
-    "breakers": Entry("cli.breakers", LOOKING, "List circuit breakers, or close one.", far="refuses"),
+    "breakers": Entry("cli.breakers", LOOKING, "List circuit breakers, or close one.", far="works"),
     "notifications": Entry(
-        "cli.notifications", LOOKING, "List who was told of what, or send a test message.", far="refuses"
+        "cli.notifications", LOOKING, "List who was told of what, or send a test message.", far="works"
     ),
     "run": Entry("cli.run", MENDING, "Run a job in this process, or show a run.", far="works"),
     "trigger": Entry("cli.trigger", MENDING, "Ask the workers to run a job now.", far="works"),
@@ -44,11 +44,23 @@ COMMANDS: dict[str, Entry] = {
     "failures": Entry("cli.failures", MENDING, "List failed attempts, show one, and retry them.", far="works"),
     "dead-letters": Entry("cli.dead_letters", MENDING, "List, show, replay and discard dead letters.", far="works"),
     "sessions": Entry("cli.sessions", MENDING, "Search, restore and repair the sessions catalogue.", far="refuses"),
-    "audit": Entry("cli.audit", LOOKING, "List who did what, newest first.", far="refuses"),
-    "users": Entry("cli.users", ALONE, "List users, let somebody in, and change what they may.", far="refuses"),
-    "teams": Entry("cli.teams", ALONE, "List teams, make and delete them, and say who is in them.", far="refuses"),
-    "projects": Entry("cli.projects", ALONE, "List projects, make and delete them.", far="refuses"),
-    "keys": Entry("cli.keys", ALONE, "List, create and revoke API keys.", far="refuses"),
+    "audit": Entry("cli.audit", LOOKING, "List who did what, newest first.", far="works"),
+    "users": Entry("cli.users", ALONE, "List users, let somebody in, and change what they may.", far="works"),
+    "teams": Entry("cli.teams", ALONE, "List teams, make and delete them, and say who is in them.", far="works"),
+    "projects": Entry("cli.projects", ALONE, "List projects, make and delete them.", far="works"),
+    "keys": Entry("cli.keys", ALONE, "List, create and revoke API keys.", far="works"),
+    "webhooks": Entry(
+        "cli.webhooks", ALONE, "List, register, change and test webhooks of the memory catalogue.", far="refuses"
+    ),
+    "destinations": Entry(
+        "cli.destinations",
+        ALONE,
+        "List, add and change destinations of audit rows: Splunk, Datadog, your own.",
+        far="refuses",
+    ),
+    "integrations": Entry(
+        "cli.integrations", ALONE, "List, connect and disconnect RevenueCat of the revenue catalogue.", far="refuses"
+    ),
     "check": Entry("cli.check", ALONE, "Check settings, servers and jobs; starts nothing."),
     "observability": Entry("cli.observability", ALONE, "Write monitoring files, and check a live Prometheus."),
     "migrate": Entry("cli.migrate", ALONE, "Bring the database to the newest revision."),

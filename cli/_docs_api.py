@@ -32,7 +32,8 @@ ledger."""
 _REPLAY = """\
 `POST /v1/dead-letters/replay` streams one line of JSON for each letter as it goes (`application/x-ndjson`). It goes \
 on as long as it is read: close the connection to stop it after the batch at hand. A letter is replayed at most once, \
-so the same request goes on with the rest."""
+so the same request goes on with the rest. `POST /v1/replays` takes the same and leaves it to the workers: it answers \
+at once, goes on when nobody listens, and `GET /v1/replays/{replay_id}` tells how far it is."""
 
 
 def api_page() -> str:

@@ -39,7 +39,8 @@ def _far() -> Iterator[str]:
         yield f"{told}: {names}."
     yield (
         "Of these, `run JOB`, `queues delayed`, `queues drop` and `dead-letters show --payload` work only where the "
-        "board is. The other commands are of the machine that they run on."
+        "board is; so do `users password`, `users link` and `keys create`, for no key may give somebody a way in. The "
+        "other commands are of the machine that they run on, and refuse `--api`."
     )
 
 

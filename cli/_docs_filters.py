@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from callboard.filters import Field, Resource
 
 _INTRODUCTION = """
-The command line (`callboard runs`, `failures list`, `issues list`, `dead-letters`), the API (`?filter=`), the console's
-search line and bulk actions read filters in one language, so a filter that was tried in one works in all.
+The command line (`callboard runs`, `failures list`, `issues list`, `dead-letters`, `audit`), the API (`?filter=`), the
+console's search line and bulk actions read filters in one language, so a filter that was tried in one works in all.
 
 ```text
 state:failed job:sync_* issue:12 age:>2h "connection reset" -queue:mail kind:transient,runtime

@@ -5,14 +5,20 @@ from typing import Annotated
 
 import typer
 
-from callboard.ledger import audit as ledger
-from callboard.ledger.database import transaction
+from callboard.filters import parse
 from cli import _times
-from cli._accounts import fields, team
-from cli._options import AsJson, Limit, age, application
-from cli._output import Column, Row, show
+from cli._filters import keys, say_more
+from cli._options import AsJson, Limit, application
+from cli._output import Column, Row, pick, show
+from cli.board import board
 
 app = application()
+
+_KEYS = (
+    *("id", "at", "who", "who_name", "action", "resource_type", "resource_id", "team_id", "why", "ip", "agent"),
+    "detail",
+)
+_EMPTY = "Nobody did anything that fits."
 
 
 def _detail(row: Row) -> str:
@@ -30,35 +36,18 @@ _COLUMNS = (
 )
 
 
-@app.command()
+@app.command(epilog=keys("audit"))
 def audit(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILTER", help="E.g. who:anna@example.org 'action:run.*' type:queue 'age:<2h'."),
+    ] = None,
     *,
-    who: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Only this one's acts: an address, or a name such as cli:anna.")
-    ] = None,
-    action: Annotated[
-        str | None, typer.Option(metavar="ACTION", help="Only this one, e.g. run.cancel; `run.` is all on runs.")
-    ] = None,
-    resource: Annotated[
-        str | None, typer.Option(metavar="TYPE[:ID]", help="Only acts on this, e.g. queue:mail or dead_letter.")
-    ] = None,
-    of: Annotated[str | None, typer.Option("--team", metavar="TEAM", help="Only what was done for this team.")] = None,
-    older_than: Annotated[str | None, typer.Option(metavar="AGE", help="Only older ones, e.g. 2h or 3d.")] = None,
-    newer_than: Annotated[str | None, typer.Option(metavar="AGE", help="Only newer ones, e.g. 2h or 3d.")] = None,
+    cursor: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on where a listing said it ended.")] = None,
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
     """List who did what, newest first."""
-    kind, _, of_id = (resource or "").partition(":")
-    chosen = ledger.Filter(
-        who=who,
-        action=action,
-        resource_type=kind or None,
-        resource_id=of_id or None,
-        team_id=None if of is None else team(of).id,
-        older_than=age(older_than, "--older-than"),
-        newer_than=age(newer_than, "--newer-than"),
-    )
-    with transaction() as connection:
-        rows = [fields(entry) for entry in ledger.page(connection, chosen, limit=limit).rows]
-    show(rows, _COLUMNS, as_json=as_json, empty="Nobody did anything that fits.")
+    found = board().search(parse(" ".join(words or ()), "audit"), cursor=cursor, limit=limit)
+    show([pick(row, _KEYS) for row in found.rows], _COLUMNS, as_json=as_json, empty=_EMPTY)
+    say_more(found)

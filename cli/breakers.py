@@ -4,12 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from callboard.ledger import breakers as ledger
-from callboard.ledger.database import transaction
-from callboard.operations import breakers as acts
 from cli import _times
-from cli._options import AsJson, Limit, application, who
+from cli._options import AsJson, Limit, application
 from cli._output import Column, pick, say, show, state
+from cli.board import board
 
 app = application(help="List circuit breakers, or close one.")
 
@@ -43,8 +41,7 @@ def list_breakers(*, everything: Everything = False, limit: Limit = 50, as_json:
 
 
 def _list(*, everything: bool, limit: int, as_json: bool) -> None:
-    with transaction() as connection:
-        found = ledger.listing(connection, unwell=not everything, limit=limit)
+    found = board().breakers(everything=everything, limit=limit)
     now = _times.now()
     rows: list[dict[str, Any]] = [pick(row, _KEYS) for row in found]
     show(rows if as_json else [row | {"now": now} for row in rows], _COLUMNS, as_json=as_json, empty=_EMPTY)
@@ -57,5 +54,5 @@ def reset(
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the audit log.")] = "",
 ) -> None:
     """Close a breaker now, once what it stands for is mended; it opens again if that was not so."""
-    row = acts.reset(key, who=who(), why=why)
+    row = board().reset_breaker(key, why)
     say(f"Breaker {row['key']} is closed; workers know within a second.")

@@ -4,15 +4,16 @@ from typing import Annotated
 
 import typer
 
-from callboard.accounts import keys, principal
+from callboard.accounts import principal
 from callboard.accounts.permissions import SCOPES
 from callboard.errors import Forbidden
 from callboard.ledger.database import transaction
 from callboard.operations import accounts
 from cli import _times
-from cli._accounts import Why, as_id, fields, team, user
+from cli._accounts import Why, fields, team, user
 from cli._options import AsJson, age, application, who
 from cli._output import Column, say, show, state
+from cli.board import board, here_only
 
 app = application(no_args_is_help=True, help="List, create and revoke API keys.")
 
@@ -37,11 +38,8 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """List keys, newest first; only their first characters are known."""
-    user_id = None if owner is None else user(owner).id
-    team_id = None if of is None else team(of).id
-    with transaction() as connection:
-        found = keys.listing(connection, user_id=user_id, team_id=team_id, everything=everything)
-    rows = [fields(key) for key in found]
+    user_id = None if owner is None else board().user(owner).id
+    rows = [fields(key) for key in board().keys(user_id, of, everything=everything)]
     show(rows, _COLUMNS, as_json=as_json, empty="No key fits: `callboard keys create NAME --user EMAIL` makes one.")
 
 
@@ -59,6 +57,7 @@ def create(
     why: Why = "",
 ) -> None:
     """Make a key and print it, this once; all else goes to stderr."""
+    here_only("making a key")
     whose, good_for = user(owner), age(expires, "--expires-in")
     team_id = None if of is None else team(of).id
     with transaction() as connection:
@@ -80,9 +79,5 @@ def revoke(
     why: Why = "",
 ) -> None:
     """End a key for good."""
-    key_id = as_id(name)
-    if key_id is None:
-        with transaction() as connection:
-            key_id = keys.by_prefix(connection, name.rstrip("…")).id
-    gone = accounts.revoke_key(key_id, who=who(), why=why)
+    gone = board().revoke_key(name.rstrip("…"), why)
     say(f"The key {gone.prefix}… ({gone.name}) is revoked.")

@@ -4,13 +4,11 @@ from typing import Annotated
 
 import typer
 
-from callboard.accounts import projects
-from callboard.ledger.database import transaction
-from callboard.operations import accounts
 from cli import _times
-from cli._accounts import TeamName, Why, fields, project, team
-from cli._options import AsJson, application, who
+from cli._accounts import TeamName, Why, fields
+from cli._options import AsJson, application
 from cli._output import Column, say, show
+from cli.board import board
 
 app = application(no_args_is_help=True, help="List projects, make and delete them.")
 
@@ -30,9 +28,7 @@ def list_projects(
     as_json: AsJson = False,
 ) -> None:
     """List projects by team; their ids are what jobs take as project_id."""
-    chosen = None if of is None else [team(of).id]
-    with transaction() as connection:
-        rows = [fields(found) for found in projects.listing(connection, chosen)]
+    rows = [fields(found) for found in board().projects(of)]
     show(rows, _COLUMNS, as_json=as_json, empty="There is no project: `callboard projects add TEAM NAME` makes one.")
 
 
@@ -47,7 +43,7 @@ def add(
     why: Why = "",
 ) -> None:
     """Make a project."""
-    made = accounts.create_project(team(of).id, name, slug=slug, who=who(), why=why)
+    made = board().add_project(of, name, slug=slug, why=why)
     say(f"The project {made.team}/{made.slug} is there; jobs take it as project_id={made.id}")
 
 
@@ -56,12 +52,12 @@ def rename(
     name: Name, to: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")], *, why: Why = ""
 ) -> None:
     """Change a project's name; its slug stays."""
-    changed = accounts.rename_project(project(name).id, to, who=who(), why=why)
+    changed = board().rename_project(name, to, why)
     say(f"The project {changed.team}/{changed.slug} is now called {changed.name}.")
 
 
 @app.command()
 def delete(name: Name, *, why: Why = "") -> None:
     """Hide a project with its runs; nothing is erased."""
-    gone = accounts.delete_project(project(name).id, who=who(), why=why)
+    gone = board().delete_project(name, why)
     say(f"The project {gone.team}/{gone.slug} is deleted; its runs stay in the ledger.")

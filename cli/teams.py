@@ -4,14 +4,12 @@ from typing import Annotated
 
 import typer
 
-from callboard.accounts import teams
 from callboard.ledger.account_tables import TEAM_ROLES
-from callboard.ledger.database import transaction
-from callboard.operations import accounts
 from cli import _times
-from cli._accounts import Email, TeamName, Why, fields, team, user
-from cli._options import AsJson, application, who
+from cli._accounts import Email, TeamName, Why, fields
+from cli._options import AsJson, application
 from cli._output import Column, say, show, state
+from cli.board import board
 
 app = application(no_args_is_help=True, help="List teams, make and delete them, and say who is in them.")
 
@@ -35,8 +33,7 @@ _MEMBER_COLUMNS = (
 @app.command("list")
 def list_teams(*, as_json: AsJson = False) -> None:
     """List teams by slug."""
-    with transaction() as connection:
-        rows = [fields(found) for found in teams.listing(connection)]
+    rows = [fields(found) for found in board().teams()]
     show(rows, _COLUMNS, as_json=as_json, empty="There is no team: `callboard teams add NAME` makes one.")
 
 
@@ -51,8 +48,7 @@ def add(
     why: Why = "",
 ) -> None:
     """Make a team."""
-    first = None if owner is None else user(owner).id
-    made = accounts.create_team(name, slug=slug, owner=first, who=who(), why=why)
+    made = board().add_team(name, slug=slug, owner=owner, why=why)
     say(f"The team {made.slug} is there, id {made.id}.")
 
 
@@ -61,23 +57,22 @@ def rename(
     name: TeamName, to: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")], *, why: Why = ""
 ) -> None:
     """Change a team's name; its slug stays."""
-    changed = accounts.rename_team(team(name).id, to, who=who(), why=why)
+    changed = board().rename_team(name, to, why)
     say(f"The team {changed.slug} is now called {changed.name}.")
 
 
 @app.command()
 def delete(name: TeamName, *, why: Why = "") -> None:
     """Hide a team with all it has; nothing is erased."""
-    gone = accounts.delete_team(team(name).id, who=who(), why=why)
+    gone = board().delete_team(name, why)
     say(f"The team {gone.slug} is deleted; its rows stay in the ledger, and its keys do nothing.")
 
 
 @app.command()
 def members(name: TeamName, *, as_json: AsJson = False) -> None:
     """List who is in a team."""
-    of = team(name)
-    with transaction() as connection:
-        rows = [fields(found) for found in teams.members(connection, of.id)]
+    of = board().team(name)
+    rows = [fields(found) for found in board().members(of)]
     empty = f"Nobody is in {of.slug}: `callboard teams add-member {of.slug} EMAIL` changes that."
     show(rows, _MEMBER_COLUMNS, as_json=as_json, empty=empty)
 
@@ -91,14 +86,12 @@ def add_member(
     why: Why = "",
 ) -> None:
     """Let somebody into a team, or change their role there."""
-    of, whom = team(name), user(email)
-    accounts.set_member(of.id, whom.id, role, who=who(), principal=None, why=why)
-    say(f"{whom.email} is {role} of {of.slug}.")
+    of = board().team(name)
+    say(f"{board().set_member(of, email, role, why)} is {role} of {of.slug}.")
 
 
 @app.command("remove-member")
 def remove_member(name: TeamName, email: Email, *, why: Why = "") -> None:
     """Put somebody out of a team, with their keys."""
-    of, whom = team(name), user(email)
-    accounts.remove_member(of.id, whom.id, who=who(), principal=None, why=why)
-    say(f"{whom.email} is no longer in {of.slug}.")
+    of = board().team(name)
+    say(f"{board().remove_member(of, email, why)} is no longer in {of.slug}.")

@@ -4,15 +4,15 @@ from typing import Annotated
 
 import typer
 
-from callboard.accounts import sign_in, users
+from callboard.accounts import sign_in
 from callboard.accounts.sign_in import MOST_MINUTES
 from callboard.ledger.account_tables import BOARD_ROLES
-from callboard.ledger.database import transaction
 from callboard.operations import accounts
 from cli import _times
 from cli._accounts import Email, Why, ask_password, fields, user
 from cli._options import AsJson, Limit, application, who
 from cli._output import Column, Row, say, show, state
+from cli.board import board, here_only
 
 app = application(no_args_is_help=True, help="List users, let somebody in, and change what they may.")
 
@@ -41,8 +41,7 @@ def list_users(
     as_json: AsJson = False,
 ) -> None:
     """List users by address."""
-    with transaction() as connection:
-        rows = [fields(found) for found in users.listing(connection, search=search, limit=limit)]
+    rows = [fields(found) for found in board().users(search, limit)]
     show(rows, _COLUMNS, as_json=as_json, empty="No user fits: `callboard users add EMAIL` lets somebody in.")
 
 
@@ -55,7 +54,7 @@ def add(
     why: Why = "",
 ) -> None:
     """Let somebody in, without a password."""
-    made = accounts.create_user(email, name=name, role=_role(role), who=who(), why=why)
+    made = board().add_user(email, name=name, role=_role(role), why=why)
     say(f"{made.email} is {made.role or 'in no board role: they see their teams only'}.")
     say(f"They sign in by `callboard users link {made.email}`, or set a password: `callboard users password`.")
 
@@ -67,6 +66,7 @@ def password(
     stdin: Annotated[bool, typer.Option("--stdin", help="Read it from stdin, one line, instead of asking.")] = False,
 ) -> None:
     """Ask for a new password; it ends all their sign-ins."""
+    here_only("setting a password")
     whose = user(email)
     accounts.set_password(whose.id, ask_password(from_stdin=stdin), who=who())
     say(f"{whose.email} has a new password and is signed out everywhere.")
@@ -80,21 +80,21 @@ def role(
     why: Why = "",
 ) -> None:
     """Change what somebody may on the whole board."""
-    changed = accounts.set_role(user(email).id, _role(role_), who=who(), why=why)
+    changed = board().set_role(email, _role(role_), why)
     say(f"{changed.email} is now {changed.role or 'in no board role: they see their teams only'}.")
 
 
 @app.command()
 def disable(email: Email, *, why: Why = "") -> None:
     """Keep somebody out, and their keys, at once."""
-    changed = accounts.disable(user(email).id, who=who(), why=why)
+    changed = board().set_disabled(email, why, disabled=True)
     say(f"{changed.email} is disabled; `callboard users enable {changed.email}` lets them in again.")
 
 
 @app.command()
 def enable(email: Email, *, why: Why = "") -> None:
     """Let somebody in again, with their keys."""
-    changed = accounts.enable(user(email).id, who=who(), why=why)
+    changed = board().set_disabled(email, why, disabled=False)
     say(f"{changed.email} is let in again.")
 
 
@@ -105,6 +105,7 @@ def link(
     minutes: Annotated[float, typer.Option(metavar="N", help=f"How long it is good for, {MOST_MINUTES} at most.")] = 10,
 ) -> None:
     """Print a link that signs somebody in, once."""
+    here_only("making a link")
     whose = user(email)
     token = accounts.make_link(whose.id, minutes=minutes, who=who())
     say(f"Signs {whose.email} in once, within {_times.span(60 * minutes)}:", stderr=True)

@@ -196,6 +196,18 @@ def by_prefix(connection: Connection, prefix: str) -> Key:
     return _one(connection.execute(_BY_PREFIX, {"prefix": _words.sought(prefix)}).mappings().all(), prefix)
 
 
+def named(connection: Connection, word: str) -> Key:
+    """One key, by its id or by the first characters that listings show.
+
+    Raises:
+        NotFound: There is none, or several begin so.
+    """
+    try:
+        return get(connection, UUID(word))
+    except ValueError:
+        return by_prefix(connection, word)
+
+
 def revoke(connection: Connection, key_id: UUID) -> Key:
     """End a key for good; one that is revoked stays as it is.
 

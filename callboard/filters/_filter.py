@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -11,12 +11,13 @@ from sqlalchemy import func, true
 
 from callboard.filters._ids import begins_an_id
 from callboard.filters._kinds import Choice, among
+from callboard.filters._people import is_address
 from callboard.filters._syntax import Item, Word, refuse, words, written
 from callboard.filters._values import Unreadable
 from callboard.filters.fields import DEFAULTS, FIELDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from sqlalchemy import ColumnElement
 
@@ -126,6 +127,18 @@ class Filter:
         if jobs:
             return word if ids else Word("job", "", jobs, negated=False)
         return Word("id", "", ids, negated=False) if ids else None
+
+    def with_people(self, known: Callable[[str], Sequence[str]]) -> Filter:
+        """The same with people told by what the rows have for them, by which an index finds them, not by address."""
+        return Filter(self.resource, tuple(self._told_by_people(word, known) for word in self.words))
+
+    @staticmethod
+    def _told_by_people(word: Word, known: Callable[[str], Sequence[str]]) -> Word:
+        if word.key != "who":
+            return word
+        told = [(item, known(item.plain) if item.plain and is_address(item.plain) else ()) for item in word.items]
+        items = [Item((one,)) for _, found in told for one in found] + [item for item, found in told if not found]
+        return replace(word, items=tuple(items))
 
     def where(self, now: Now | None = None) -> list[ColumnElement[bool]]:
         """Its conditions, for a query on the table of its resource.

@@ -12,7 +12,8 @@ from callboard.failures import Label
 from callboard.filters._ids import Correlation, Id, JobOrId
 from callboard.filters._kinds import Choice, Flag, Holds, Text
 from callboard.filters._measures import SMALLINT, Age, Bound, Duration, Number, When
-from callboard.ledger import tables
+from callboard.filters._people import OfTeam, Person
+from callboard.ledger import account_tables, tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from callboard.filters._kinds import Kind, Now
 
-Resource = Literal["runs", "failures", "dead_letters", "issues"]
+Resource = Literal["runs", "failures", "dead_letters", "issues", "audit"]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
 #: What a dead letter's `state` is when a filter does not say: those that can be replayed.
 DEFAULTS: dict[Resource, tuple[str, str]] = {"dead_letters": ("state", "open")}
@@ -30,6 +31,7 @@ _LABELS = tuple(label.value for label in Label)
 _RUN, _FAILURE, _LETTER, _ISSUE = (
     table.c for table in (tables.runs, tables.failures, tables.dead_letters, tables.issues)
 )
+_ACT = account_tables.audit.c
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,20 @@ _ISSUES = (
     Field("first", "when it happened first; without a comparison, a day", "first:>7d", When(_ISSUE.first_seen_at)),
 )
 
+_AUDIT = (
+    Field("text", "text in the reason that was given", "deploy", Holds((_ACT.why,))),
+    Field("id", "number of the row", "id:12", Number(_ACT.id)),
+    Field("who", "who did it; an address: that person and their keys", "who:anna@example.org", Person(_ACT.who)),
+    Field("action", "what was done", "action:dead_letter.*", Text(_ACT.action)),
+    Field("type", "what kind of thing it was done to", "type:queue", Text(_ACT.resource_type)),
+    Field("resource", "the id or name of what it was done to", "resource:mail", Text(_ACT.resource_id)),
+    Field("team", 'slug or id of the team that it was done for; `""`: none', "team:growth", OfTeam(_ACT.team_id)),
+    Field("ip", "where it was asked from", "ip:10.0.*", Text(_ACT.ip)),
+    *_time(_ACT.at, "it was done"),
+)
+
 #: The keys of each resource, in the order in which people are told of them.
 FIELDS: Mapping[Resource, Mapping[str, Field]] = {
     resource: {field.key: field for field in fields}
-    for resource, fields in zip(RESOURCES, (_RUNS, _FAILURES, _LETTERS, _ISSUES), strict=True)
+    for resource, fields in zip(RESOURCES, (_RUNS, _FAILURES, _LETTERS, _ISSUES, _AUDIT), strict=True)
 }

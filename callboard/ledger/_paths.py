@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Table, and_, literal_column, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from callboard.ledger import tables
+from callboard.ledger import account_tables, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from callboard.filters import Filter
 
@@ -106,6 +107,14 @@ LISTINGS: dict[str, Listing] = {
         points=frozenset({"id", "run", "replay"}),
         branches=_BRANCHES,
     ),
+    "audit": Listing(
+        table=account_tables.audit,
+        order=("at", "id"),
+        moment="at",
+        points=frozenset({"id"}),
+        branches=(("team", "team_id"), ("who", "who")),
+        times=_TIMES,
+    ),
     "issues": Listing(table=tables.issues, order=("last_seen_at", "id"), moment="last_seen_at"),
 }
 
@@ -116,7 +125,8 @@ def path(listing: Listing, chosen: Filter, projects: Collection[str] | None) -> 
         return Path(few=True)
     if listing.table is tables.issues:
         return Path(exact=True)
-    state = set(chosen.chosen("state") or ()) if listing.table is not tables.failures else set()
+    stateful = listing.table is tables.runs or listing.table is tables.dead_letters
+    state = set(chosen.chosen("state") or ()) if stateful else set()
     if listing.table is tables.runs and state and state <= _OPEN:
         return Path(few=True)
     return _branch(listing, chosen, projects, state) or _narrowed(listing, chosen, state)
@@ -145,7 +155,23 @@ def _values(chosen: Filter, key: str, projects: Collection[str] | None) -> tuple
         values = tuple(sorted(set(projects).intersection(values) if values else projects))
     if values is None or len(values) > _MOST_VALUES:
         return None
-    return tuple(int(value) for value in values) if key == "issue" else values
+    return _READ[key](values) if key in _READ else values
+
+
+def _numbers(values: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
+
+
+def _ids(values: tuple[str, ...]) -> tuple[UUID, ...] | None:
+    """None where a team is named by its slug."""
+    try:
+        return tuple(UUID(value) for value in values)
+    except ValueError:
+        return None
+
+
+#: How the values of a filter are those of the column; None: they are not.
+_READ: dict[str, Callable[[tuple[str, ...]], tuple[Any, ...] | None]] = {"issue": _numbers, "team": _ids}
 
 
 def _job_of_runs(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, literal, select, text, true, tuple_
 
-from callboard.ledger import _cursor
+from callboard.ledger import _cursor, audit
 from callboard.ledger._cursor import Cursor
 from callboard.ledger._paths import LISTINGS, Listing, Path, array, both, path
 
@@ -27,7 +28,7 @@ FIRST_WINDOW = 1_000
 #: Rows that are put in order at once, where an index has them in another.
 MOST_FEW = 20_000
 _GROWTH = 4
-_NO_ID = {"created_at": UUID(int=0), "last_seen_at": 0}
+_NO_ID = {"created_at": UUID(int=0), "last_seen_at": 0, "at": 0}
 
 _JOBS = text("""
 with recursive jobs as (
@@ -41,6 +42,14 @@ select job from jobs where job is not null
 
 
 @dataclass(frozen=True)
+class Count:
+    """How many rows fit; an estimate unless it is `exact`."""
+
+    number: int
+    exact: bool
+
+
+@dataclass(frozen=True)
 class Page:
     """Rows without their payloads, logs and tracebacks.
 
@@ -49,20 +58,14 @@ class Page:
         next: The cursor of what follows; None at the end.
         has_more: Whether something follows, or may follow where `searched_until` is set.
         searched_until: How far back a search that is not at its end has looked.
+        count: How many there are in all, where the first page came by it: it is not full.
     """
 
     rows: list[RowMapping]
     next: str | None
     has_more: bool
     searched_until: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many rows fit; an estimate unless it is `exact`."""
-
-    number: int
-    exact: bool
+    count: Count | None = None
 
 
 @dataclass
@@ -99,8 +102,11 @@ class Search:
         listing = LISTINGS[chosen.resource]
         begun = None if cursor is None else _cursor.read(cursor, chosen.resource, _types(listing))
         moment = now if begun is None else begun.now
+        resolved: Filter | None
         if chosen.resource == "runs" and any(_names_jobs(chosen)):
             resolved = chosen.with_jobs(jobs(connection))
+        elif chosen.resource == "audit":
+            resolved = chosen.with_people(partial(audit.whose, connection))
         else:
             resolved = chosen
         if resolved is None or (projects is not None and not projects):
@@ -117,14 +123,16 @@ class Search:
         if self.path.few and self.connection.execute(self._number(MOST_FEW + 1, None)).scalar_one() > MOST_FEW:
             self.path = Path()
         rows: list[RowMapping] = []
+        from_start = self.after is None
         for low in self._windows():
             rows += self.connection.execute(self._rows(limit + 1 - len(rows), low)).mappings()
             if len(rows) > limit:
                 key = tuple(rows[limit - 1][name] for name in self.listing.order)
                 return Page(rows[:limit], self._told(key), has_more=True)
+        count = self._counted(len(rows)) if from_start else None
         if self.searched_until is None:
-            return Page(rows, None, has_more=False)
-        return Page(rows, self._told(self.after or ()), has_more=True, searched_until=self.searched_until)
+            return Page(rows, None, has_more=False, count=count)
+        return Page(rows, self._told(self.after or ()), has_more=True, searched_until=self.searched_until, count=count)
 
     def _told(self, key: tuple[Any, ...]) -> str:
         return Cursor(self.now, key).text(self.resource)
@@ -138,9 +146,13 @@ class Search:
             if found > most:
                 break
         else:
-            if self.searched_until is None:
-                return Count(found, exact=True)
+            return self._counted(found)
         return Count(max(found, self._estimate(found, most)), exact=False)
+
+    def _counted(self, found: int) -> Count:
+        """What was found when the windows ended, of themselves or for want of patience."""
+        exact = self.searched_until is None
+        return Count(found if exact else max(found, self._estimate(found, found)), exact=exact)
 
     def _estimate(self, found: int, most: int) -> int:
         """How many there may be: what Postgres' statistics say, unless they know less than half of what was found.
@@ -257,10 +269,9 @@ def _types(listing: Listing) -> list[type]:
 
 
 def _allowed(listing: Listing, projects: Collection[str] | None, *, system: bool) -> list[ColumnElement[bool]]:
-    column = listing.table.c.project_id
     if projects is not None:
-        return [column.in_(list(projects))]
-    return [] if system else [column.is_not(None)]
+        return [listing.table.c.project_id.in_(list(projects))]
+    return [] if system else [listing.table.c.project_id.is_not(None)]
 
 
 def jobs(connection: Connection) -> list[str]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from callboard.embedded import read_endpoints
-from callboard.run import peek_run
+from callboard.ledger._naming import name_runs
 from callboard.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -56,25 +56,10 @@ def make_engine(url: str, *, pool_size: int, application: str) -> Engine:
         url,
         pool_size=pool_size,
         max_overflow=2,
-        pool_pre_ping=True,
         connect_args={**_KEEPALIVE, "application_name": application},
     )
-    event.listen(engine, "before_cursor_execute", _comment, retval=True)
+    name_runs(engine)
     return engine
-
-
-def _comment(
-    _connection: Connection,
-    _cursor: Any,  # noqa: ANN401 - psycopg's cursor, as SQLAlchemy hands it over
-    statement: str,
-    parameters: Any,  # noqa: ANN401 - whatever the statement takes
-    _context: Any,  # noqa: ANN401 - SQLAlchemy's
-    _many: bool,  # noqa: FBT001 - SQLAlchemy's signature
-) -> tuple[str, Any]:
-    run = peek_run()
-    if run is None or run.token == 0:
-        return statement, parameters
-    return f"{statement} /*correlation_id='{run.correlation_id}'*/", parameters
 
 
 @dataclass

@@ -224,24 +224,21 @@ def _reason(why: str) -> str | None:
 # What a replay would mean
 
 
-def shares(connection: Connection, chosen: Choice) -> Sequence[RowMapping]:
-    """Open letters that fit, counted by job and issue: `job, issue_id, count, oldest, newest`."""
-    born = _LETTERS.created_at
-    query = select(
-        _LETTERS.job,
-        _LETTERS.issue_id,
-        func.count().label("count"),
-        func.min(born).label("oldest"),
-        func.max(born).label("newest"),
-    ).where(*chosen.where(), _IS_OPEN)
-    return connection.execute(query.group_by(_LETTERS.job, _LETTERS.issue_id)).mappings().all()
+def by_job(connection: Connection, chosen: Choice) -> Sequence[RowMapping]:
+    """Open letters that fit, counted by job, most first: `job, count, oldest, newest`."""
+    born, count = _LETTERS.created_at, func.count().label("count")
+    query = select(_LETTERS.job, count, func.min(born).label("oldest"), func.max(born).label("newest"))
+    chosen_ones = query.where(*chosen.where(), _IS_OPEN).group_by(_LETTERS.job)
+    return connection.execute(chosen_ones.order_by(count.desc(), _LETTERS.job)).mappings().all()
 
 
-def issues(connection: Connection, wanted: Iterable[int]) -> dict[int, RowMapping]:
-    """`id, title, status` of issues, by id."""
-    columns = tables.issues.c
-    query = select(columns.id, columns.title, columns.status).where(columns.id.in_(list(wanted)))
-    return {row["id"]: row for row in connection.execute(query).mappings()}
+def by_issue(connection: Connection, chosen: Choice, *, most: int) -> Sequence[RowMapping]:
+    """Open letters that fit, counted by issue, of the `most` issues that have most: `id, title, status, count`."""
+    count, issue = func.count().label("count"), tables.issues.c
+    found = select(_LETTERS.issue_id, count).where(*chosen.where(), _IS_OPEN, _LETTERS.issue_id.is_not(None))
+    top = found.group_by(_LETTERS.issue_id).order_by(count.desc(), _LETTERS.issue_id).limit(most).subquery()
+    query = select(issue.id, issue.title, issue.status, top.c.count).join(top, top.c.issue_id == issue.id)
+    return connection.execute(query.order_by(top.c.count.desc(), issue.id)).mappings().all()
 
 
 def conflicts(connection: Connection, chosen: Choice, single: Sequence[str]) -> dict[str, int]:

@@ -123,13 +123,20 @@ def disabled(connection: Connection) -> Sequence[RowMapping]:
 
 
 def listing(
-    connection: Connection, *, state: str | None = None, since: datetime | None = None, limit: int = 50
+    connection: Connection,
+    *,
+    state: str | None = None,
+    since: datetime | None = None,
+    before: int | None = None,
+    limit: int = 50,
 ) -> Sequence[RowMapping]:
-    """Notifications, newest first."""
+    """Notifications, newest first; `before` is the last id of the page before."""
     columns = tables.notifications.c
     query = select(*columns).order_by(columns.id.desc()).limit(limit)
     if state is not None:
         query = query.where(columns.state == state)
     if since is not None:
         query = query.where(columns.created_at >= since)
+    if before is not None:
+        query = query.where(columns.id < before)
     return connection.execute(query).mappings().all()

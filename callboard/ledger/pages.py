@@ -65,7 +65,9 @@ def page(
     most = max(1, min(limit, _MOST_ROWS))
     with _settings(connection) as now:
         search = Search.of(connection, chosen, now, cursor, projects, system=system)
-        return search.page(most) if search is not None else Page([], None, has_more=False)
+        if search is None:
+            return Page([], None, has_more=False, count=Count(0, exact=True))
+        return search.page(most)
 
 
 def search(
@@ -96,7 +98,7 @@ def count(
     projects: Collection[str] | None = None,
     system: bool = True,
 ) -> Count:
-    """How many rows fit: exactly up to `most` where that is found in time, else estimated."""
+    """How many rows fit: exactly up to `most` where that is found in time, else estimated. See `Page.count` first."""
     with _settings(connection) as now:
         search = Search.of(connection, chosen, now, None, projects, system=system)
         return search.count(most) if search is not None else Count(0, exact=True)

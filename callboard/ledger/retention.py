@@ -1,4 +1,4 @@
-"""What the ledger forgets of its own accord: old failures, issues, news, token usages and audit rows.
+"""What the ledger forgets of its own accord: old failures, issues, news, bulk replays, token usages, audit rows.
 
 Dead letters never go by themselves, and neither does what an open one needs to be understood: the failures of its run,
 and its issue. Rows go a batch at a time, so that no transaction is long.
@@ -31,6 +31,7 @@ _STATEMENTS = {
         "issues", f"t.last_seen_at < {_AGE} and t.status <> 'pending' and not {_OPEN_LETTER} d.issue_id = t.id)"
     ),
     "notifications": _delete("notifications", f"t.created_at < {_AGE}"),
+    "bulk_replays": _delete("bulk_replays", f"t.created_at < {_AGE}"),
     "token_usages": _delete("token_usages", f"t.recorded_at < {_AGE}"),
     "audit": _delete("audit", f"t.at < {_AGE}"),
 }

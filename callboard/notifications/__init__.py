@@ -8,10 +8,9 @@ told of them by a notification, which would be told of in its turn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dramatiq.actor import Actor
-
+from callboard.engine_actor import EngineActor
 from callboard.ledger.outgoing import NAME, QUEUE
 from callboard.retry import Backoff
 from callboard.spec import JobSpec
@@ -28,10 +27,8 @@ RETRY = Backoff(max_retries=11, base=10.0, cap=3600.0)
 _TIME_LIMIT_SECONDS = 120.0
 
 
-class Notify(Actor[[int], None]):
-    """An actor with a spec of its own; see the top of this module."""
-
-    spec: JobSpec
+class Notify(EngineActor[[int], None]):
+    """See the top of this module."""
 
 
 def declare(broker: Broker, *, retry: Policy = RETRY) -> Notify:
@@ -48,13 +45,7 @@ def declare(broker: Broker, *, retry: Policy = RETRY) -> Notify:
         durable=True,
         label="Send a notification",
     )
-    notify = Notify.__new__(Notify)
-    notify.spec = spec
-    options: dict[str, Any] = {"time_limit": int(spec.time_limit * 1000)}
-    notify.__init__(  # type: ignore[misc]  # as in callboard.job: the middleware asks for the spec while it is declared
-        _notify, broker=broker, actor_name=NAME, queue_name=QUEUE, priority=spec.priority, options=options
-    )
-    return notify
+    return Notify.of(spec, broker)
 
 
 def _notify(notification: int) -> None:

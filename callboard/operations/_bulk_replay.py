@@ -7,8 +7,9 @@ operator who was killed meanwhile are not left behind. Letters that are born aft
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from dramatiq.errors import ConnectionClosed
 from sqlalchemy import DateTime, func, literal, select
@@ -18,6 +19,7 @@ from callboard.ledger import dead_letters, listing
 from callboard.ledger.database import transaction
 from callboard.operations._audit import audit
 from callboard.replay import Again, Pace, Written, again, send, write
+from observability.redaction import redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _LONGEST_NAME = 500
+# Refusals that are kept with their reasons.
+_REFUSALS = 20
 
 Result = Literal["replayed", "refused", "canary_ok", "canary_failed", "same_failure", "stopped"]
 
@@ -58,8 +62,62 @@ class ReplayEvent:
 
 
 @dataclass(slots=True)
+class Place:
+    """How far a bulk replay is.
+
+    Attributes:
+        newest: The newest letter there was when it began.
+        last_failure: The newest failure there was then.
+        at: The letter that was dealt with last; the next ones are behind it.
+        waiting: Whether it goes once more over what others held.
+        replayed: How many.
+        refused: Which ones.
+        refusals: Why, of the first of them.
+        issues: Those of the letters that were replayed.
+        first_run: Of the first letter; None if that was refused.
+        canary_ok: Whether that run has completed, where it is awaited.
+    """
+
+    newest: int
+    last_failure: int
+    at: int = 0
+    waiting: bool = False
+    replayed: int = 0
+    refused: set[int] = field(default_factory=set)
+    refusals: list[str] = field(default_factory=list)
+    issues: set[int] = field(default_factory=set)
+    first_run: UUID | None = None
+    canary_ok: bool = False
+
+    @property
+    def tried(self) -> int:
+        """Letters that were dealt with."""
+        return self.replayed + len(self.refused)
+
+    def move(self, letters: Sequence[RowMapping], done: Written) -> None:
+        """Remember what became of a batch."""
+        if not self.tried and done.replayed:
+            self.first_run = done.replayed[0].facts.id
+        self.replayed += len(done.replayed)
+        self.refused |= done.refused.keys()
+        room = _REFUSALS - len(self.refusals)
+        self.refusals += [redact_text(str(error)) for error in list(done.refused.values())[:room]]
+        self.issues |= {one["issue_id"] for one in letters if one["issue_id"] and one["id"] not in done.refused}
+
+
+class Book(Protocol):
+    """Where a place is kept that outlives its process."""
+
+    def open(self, connection: Connection) -> Place:
+        """Where to go on; nobody else moves it until the transaction ends."""
+
+    def close(self, connection: Connection, place: Place) -> None:
+        """Write the place, in the transaction of what was done there."""
+
+
+@dataclass(slots=True)
 class BulkReplay:
-    """One bulk replay; `events` runs it."""
+    """One bulk replay; `events` runs it, from where its book is, if it has one."""
 
     broker: Broker
     chosen: Choice
@@ -69,26 +127,23 @@ class BulkReplay:
     stop_on_same: bool
     limit: int | None
     stop: Callable[[], bool]
-    _newest: int = 0
-    _last_failure: int = 0
-    _place: int = 0
-    _waiting: bool = False
-    _tried: int = 0
-    _issues: set[int] = field(default_factory=set)
-    _refused: set[int] = field(default_factory=set)
+    book: Book | None = None
+    place: Place = field(default_factory=lambda: Place(0, 0))
 
     def events(self, *, canary: bool) -> Iterator[ReplayEvent]:
         """One event for each letter, as it goes; see `callboard.operations.letters.replay_many`."""
         with transaction() as connection:
-            self.chosen = _fixed(connection, self.chosen)
-            self._newest = dead_letters.newest(connection)
-            self._last_failure = dead_letters.last_failure(connection)
-        if canary:
-            first = list(self._batch(1))
-            yield from first
-            if not first:
+            if self.book is not None:
+                self.place = self.book.open(connection)
+            else:
+                self.chosen = fixed(self.chosen, connection.execute(select(func.now())).scalar_one())
+                self.place = begin(connection)
+        if canary and not self.place.canary_ok:
+            if not self.place.tried:
+                yield from self._batch(1)
+            if not self.place.tried:
                 return
-            verdict = self._verdict(first[0])
+            verdict = self._verdict()
             yield verdict
             if verdict.result != "canary_ok":
                 return
@@ -103,36 +158,55 @@ class BulkReplay:
             if back is not None:
                 yield back
                 return
-            yield from self._batch(self._room())
+            yield from self._batch(self.pace.size)
 
-    def _room(self) -> int:
-        return self.pace.size if self.limit is None else min(self.pace.size, self.limit - self._tried)
+    def _room(self, size: int) -> int:
+        return size if self.limit is None else max(0, min(size, self.limit - self.place.tried))
 
     def _more(self) -> bool:
         """Whether a letter is left; after the last one, begin again with those that somebody else held."""
-        if self.limit is not None and self._tried >= self.limit:
+        if not self._room(1):
             return False
-        with transaction() as connection:
-            if dead_letters.is_left(connection, self.chosen, after=self._place, upto=self._newest):
+        with self._held() as connection:
+            if self._is_left(connection):
                 return True
-            if self._waiting:
+            if self.place.waiting:
                 return False
-            self._place, self._waiting = 0, True
-            return dead_letters.is_left(connection, self.chosen, after=0, upto=self._newest)
+            self.place.at, self.place.waiting = 0, True
+            self._keep(connection)
+            return self._is_left(connection)
+
+    def _is_left(self, connection: Connection) -> bool:
+        return dead_letters.is_left(connection, self.chosen, after=self.place.at, upto=self.place.newest)
+
+    @contextmanager
+    def _held(self) -> Iterator[Connection]:
+        """A transaction at our place, wherever a process that took us for dead may have brought it."""
+        with transaction() as connection:
+            if self.book is not None:
+                self.place = self.book.open(connection)
+            yield connection
+
+    def _keep(self, connection: Connection) -> None:
+        if self.book is not None:
+            self.book.close(connection, self.place)
 
     def _batch(self, size: int) -> Iterator[ReplayEvent]:
-        with transaction() as connection:
+        with self._held() as connection:
+            place = self.place
             held = dead_letters.take(
-                connection, self.chosen, after=self._place, upto=self._newest, limit=size, wait=self._waiting
+                connection, self.chosen, after=place.at, upto=place.newest, limit=self._room(size), wait=place.waiting
             )
-            letters = [letter for letter in held if letter["id"] not in self._refused]
+            letters = [letter for letter in held if letter["id"] not in place.refused]
             made, refused = self._made(letters)
             done = write(connection, made, by=self.who.name, why=self.why)
             done.refused |= refused
             if letters:
                 self._note(connection, done)
-        self._place = held[-1]["id"] if held else self._newest
-        self._remember(letters, done)
+            place.move(letters, done)
+            place.at = held[-1]["id"] if held else place.newest
+            self._keep(connection)
+        self.pace.spend(len(done.replayed))
         problem = self._send(done)
         yield from _told(letters, done)
         if problem is not None:
@@ -153,12 +227,6 @@ class BulkReplay:
         detail = {"replayed": len(done.replayed), "refused": len(done.refused), "first": min(ids), "last": max(ids)}
         audit(connection, self.who, "dead_letter.replay", named(self.chosen), why=self.why, detail=detail)
 
-    def _remember(self, letters: Sequence[RowMapping], done: Written) -> None:
-        self._tried += len(letters)
-        self._refused |= done.refused.keys()
-        self._issues |= {one["issue_id"] for one in letters if one["issue_id"] and one["id"] not in done.refused}
-        self.pace.spend(len(done.replayed))
-
     def _send(self, done: Written) -> ConnectionClosed | None:
         """The error instead of raising it: what was committed is told first."""
         try:
@@ -169,25 +237,32 @@ class BulkReplay:
 
     # What became of them
 
-    def _verdict(self, first: ReplayEvent) -> ReplayEvent:
-        if first.run_id is None:
-            return self._ended("canary_failed", f"the first letter was refused: {first.detail}")
+    def _verdict(self) -> ReplayEvent:
+        letter, run_id = self.place.at, self.place.first_run
+        if run_id is None:
+            return self._ended("canary_failed", f"the first letter was refused: {self.place.refusals[0]}")
         while not self.stop():
             with transaction() as connection:
-                run = listing.run(connection, str(first.run_id))
+                run = listing.run(connection, str(run_id))
             if run["state"] == "completed":
-                return ReplayEvent(first.letter_id, "canary_ok", str(first.run_id), first.run_id)
+                self._trust()
+                return ReplayEvent(letter, "canary_ok", str(run_id), run_id)
             # A failed attempt that waits for its retry is reason enough to stop: the cause is still there.
             if run["state"] in ("failed", "cancelled") or run["error"] is not None:
-                return self._ended("canary_failed", f"run {first.run_id}: {run['error'] or run['state']}")
+                return self._ended("canary_failed", f"run {run_id}: {run['error'] or run['state']}")
             time.sleep(_POLL_SECONDS)
-        return self._ended("stopped", f"asked to stop while run {first.run_id} was awaited")
+        return self._ended("stopped", f"asked to stop while run {run_id} was awaited")
+
+    def _trust(self) -> None:
+        with self._held() as connection:
+            self.place.canary_ok = True
+            self._keep(connection)
 
     def _came_back(self) -> ReplayEvent | None:
-        if not (self.stop_on_same and self._issues):
+        if not (self.stop_on_same and self.place.issues):
             return None
         with transaction() as connection:
-            back = dead_letters.returned(connection, self._issues, since=self._last_failure)
+            back = dead_letters.returned(connection, self.place.issues, since=self.place.last_failure)
         if back is None:
             return None
         detail = f"run {back['replay_run_id']} of letter {back['id']} failed as before, with issue {back['issue_id']}"
@@ -196,8 +271,8 @@ class BulkReplay:
 
     def _ended(self, result: Result, why: str) -> ReplayEvent:
         with transaction() as connection:
-            left = dead_letters.left(connection, self.chosen, upto=self._newest)
-        return ReplayEvent(self._place, result, why, left=left)
+            left = dead_letters.left(connection, self.chosen, upto=self.place.newest)
+        return ReplayEvent(self.place.at, result, why, left=left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +286,24 @@ class _Fixed:
         return self.conditions
 
 
-def _fixed(connection: Connection, chosen: Choice) -> _Fixed:
-    moment = connection.execute(select(func.now())).scalar_one()
-    return _Fixed(chosen.where(literal(moment, DateTime(timezone=True))), named(chosen)[1])
+def fixed(chosen: Choice, moment: datetime) -> Choice:
+    """The choice with its ages counted from this moment."""
+    return _Fixed(chosen.where(literal(moment, DateTime(timezone=True))), text_of(chosen))
+
+
+def begin(connection: Connection) -> Place:
+    """The place of a replay that begins now."""
+    return Place(dead_letters.newest(connection), dead_letters.last_failure(connection))
+
+
+def text_of(chosen: Choice) -> str:
+    """As a filter says it; all open ones have to be said."""
+    return str(getattr(chosen, "text", chosen)) or "state:open"
 
 
 def named(chosen: Choice) -> tuple[str, str]:
     """The letters of a filter, for the audit."""
-    return "dead_letter", (str(getattr(chosen, "text", chosen)) or "state:open")[:_LONGEST_NAME]
+    return "dead_letter", text_of(chosen)[:_LONGEST_NAME]
 
 
 def _told(letters: Sequence[RowMapping], done: Written) -> Iterator[ReplayEvent]:

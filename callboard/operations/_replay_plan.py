@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from callboard.compose import get_broker
 from callboard.ledger import dead_letters
@@ -12,12 +11,12 @@ from callboard.ledger.database import transaction
 from callboard.spec import spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from callboard.ledger.dead_letters import Choice
 
-Key = TypeVar("Key")
+_MOST_ISSUES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class ReplayPlan:
     Attributes:
         count: Open letters that fit.
         by_job: Of each job, most first.
-        by_issue: Of each issue, most first.
+        by_issue: Of the 100 issues that have most, most first.
         oldest: When the first of them died; None when there is none.
         newest: When the last of them died.
         unknown_jobs: Letters of jobs that no loaded module declares: these would be refused.
@@ -58,26 +57,17 @@ def plan(chosen: Choice) -> ReplayPlan:
     """Count the open letters that fit; nothing is changed."""
     actors = get_broker().actors
     with transaction() as connection:
-        shares = dead_letters.shares(connection, chosen)
-        by_job = _folded((share["job"], share["count"]) for share in shares)
-        single = [name for name in by_job if name in actors and spec_of(actors[name]).is_single]
+        jobs = dead_letters.by_job(connection, chosen)
+        counts = {one["job"]: one["count"] for one in jobs}
+        single = [name for name in counts if name in actors and spec_of(actors[name]).is_single]
         conflicts = dead_letters.conflicts(connection, chosen, single) if single else {}
-        issues = dead_letters.issues(connection, {share["issue_id"] for share in shares if share["issue_id"]})
-    by_issue = _folded((share["issue_id"], share["count"]) for share in shares if share["issue_id"] in issues)
+        issues = dead_letters.by_issue(connection, chosen, most=_MOST_ISSUES)
     return ReplayPlan(
-        count=sum(by_job.values()),
-        by_job=by_job,
-        by_issue=tuple(IssueShare(one, issues[one]["title"], issues[one]["status"], n) for one, n in by_issue.items()),
-        oldest=min((share["oldest"] for share in shares), default=None),
-        newest=max((share["newest"] for share in shares), default=None),
-        unknown_jobs={name: count for name, count in by_job.items() if name not in actors},
+        count=sum(counts.values()),
+        by_job=counts,
+        by_issue=tuple(IssueShare(**one) for one in issues),
+        oldest=min((one["oldest"] for one in jobs), default=None),
+        newest=max((one["newest"] for one in jobs), default=None),
+        unknown_jobs={name: count for name, count in counts.items() if name not in actors},
         single_conflicts=conflicts,
     )
-
-
-def _folded(counts: Iterable[tuple[Key, int]]) -> dict[Key, int]:
-    """Summed by key, most first."""
-    total: Counter[Key] = Counter()
-    for key, count in counts:
-        total[key] += count
-    return dict(total.most_common())

@@ -49,6 +49,14 @@ class Http:
         """The answer to a POST."""
         return self._ask("POST", path, json=dict(body or {}))
 
+    def patch(self, *path: object, body: Mapping[str, object]) -> Any:  # noqa: ANN401 - JSON
+        """The answer to a PATCH."""
+        return self._ask("PATCH", path, json=dict(body))
+
+    def delete(self, *path: object, **params: object) -> Any:  # noqa: ANN401 - JSON
+        """The answer to a DELETE."""
+        return self._ask("DELETE", path, params={name: _word(value) for name, value in params.items()})
+
     def lines(self, *path: object, body: Mapping[str, object]) -> Generator[Any, None, None]:
         """The lines of a streamed answer, each as it comes; whoever stops reading them closes the connection."""
         place = _place(path)

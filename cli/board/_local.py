@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from callboard import filters
 from callboard.errors import DeclarationError
-from callboard.ledger import dead_letters, failures, issues, listing, pages
+from callboard.ledger import audit, breakers, dead_letters, failures, issues, listing, notifications, pages
 from callboard.ledger.database import transaction
 from callboard.loading import load_actors
+from callboard.operations import breakers as breaker_acts
 from callboard.operations import failures as failure_acts
 from callboard.operations import issues as issue_acts
 from callboard.operations import letters as letter_acts
 from callboard.operations import queues as queue_acts
+from callboard.operations import replays as replay_acts
 from callboard.operations import runs as run_acts
 from callboard.operations import schedules as schedule_acts
 from callboard.settings import get_settings
-from callboard.views import jobs, queues, schedules, story, workers
+from callboard.views import jobs, look, queues, replays, schedules, story, workers
 from cli import _times
+from cli._errors import explain
 from cli._options import who
+from cli.board._accounts_local import LocalAccounts
 from cli.board._port import IssueTold, LetterTold
 
 if TYPE_CHECKING:
@@ -27,27 +32,35 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from sqlalchemy import RowMapping
+
     from callboard.failure_retry import RetryResult
     from callboard.filters import Filter
     from callboard.ledger.dead_letters import Choice
     from callboard.ledger.pages import Page
     from callboard.operations.letters import ReplayEvent, ReplayPlan
+    from callboard.operations.notifications import Tried
     from callboard.views.jobs import JobView
+    from callboard.views.look import Look
     from callboard.views.queues import Queues
+    from callboard.views.replays import ReplayView
     from callboard.views.schedules import ScheduleView
     from callboard.views.story import Story
     from callboard.views.workers import WorkerView
     from cli.board._port import Letters
 
 
-class Local:
+class Local(LocalAccounts):
     """Each act as the person at the keyboard; for its meaning see the port."""
 
     # Runs
 
     def search(self, chosen: Filter, *, limit: int, cursor: str | None = None) -> Page:
         with transaction() as connection:
-            return pages.search(connection, chosen, cursor=cursor, limit=limit)
+            found = pages.search(connection, chosen, cursor=cursor, limit=limit)
+            if chosen.resource == "audit":
+                return replace(found, rows=cast("list[RowMapping]", audit.named(connection, found.rows)))
+        return found
 
     def run(self, run_id: str) -> Mapping[Any, Any]:
         with transaction() as connection:
@@ -96,6 +109,27 @@ class Local:
         with transaction() as connection:
             return workers.listing(connection, now=_times.now(), everything=everything)
 
+    # Breakers, notifications, and all of it at once
+
+    def breakers(self, *, everything: bool, limit: int) -> Sequence[Mapping[Any, Any]]:
+        with transaction() as connection:
+            return breakers.listing(connection, unwell=not everything, limit=limit)
+
+    def reset_breaker(self, key: str, why: str) -> Mapping[Any, Any]:
+        return breaker_acts.reset(key, who=who(), why=why)
+
+    def notifications(self, *, state: str | None, since: datetime | None, limit: int) -> Sequence[Mapping[Any, Any]]:
+        with transaction() as connection:
+            return notifications.listing(connection, state=state, since=since, limit=limit)
+
+    def try_channel(self, target: str, to: str | None) -> Sequence[Tried]:
+        from callboard.operations.notifications import try_out  # noqa: PLC0415 - only this one needs the channels
+
+        return try_out(target, to, who=who())
+
+    def look(self) -> Look:
+        return look.look(lambda error: explain(error)[0])
+
     # Failures and issues
 
     def failure(self, number: int) -> Mapping[Any, Any]:
@@ -142,6 +176,10 @@ class Local:
     def replay_many(self, chosen: Letters, *, why: str, **pace: Any) -> Iterator[ReplayEvent]:  # noqa: ANN401 - the port's
         _load()
         return letter_acts.replay_many(_choice(chosen), who=who(), why=why, **pace)
+
+    def start_replay(self, chosen: Letters, *, why: str, **pace: Any) -> ReplayView:  # noqa: ANN401 - the port's
+        _load()
+        return replays.get(replay_acts.start(_choice(chosen), who=who(), why=why, **pace))
 
     def discard(self, number: int, why: str) -> None:
         letter_acts.discard(number, who=who(), why=why)

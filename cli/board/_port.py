@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from cli.board._accounts_port import Accounts
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
@@ -13,11 +15,18 @@ if TYPE_CHECKING:
     from callboard.filters import Filter
     from callboard.ledger.pages import Page
     from callboard.operations.letters import ReplayEvent, ReplayPlan
+    from callboard.operations.notifications import Tried
     from callboard.views.jobs import JobView
+    from callboard.views.look import Look
     from callboard.views.queues import Queues
+    from callboard.views.replays import ReplayView
     from callboard.views.schedules import ScheduleView
     from callboard.views.story import Story
     from callboard.views.workers import WorkerView
+
+
+#: What is down in a look when the API itself does not answer; the others are those of `observability.snapshot`.
+API = "api"
 
 
 class Letters(Protocol):
@@ -43,7 +52,7 @@ class LetterTold(NamedTuple):
     lineage: Sequence[Mapping[Any, Any]]
 
 
-class Board(Protocol):
+class Board(Accounts, Protocol):
     """A board. What it refuses is a `CallboardError`."""
 
     def search(self, chosen: Filter, *, limit: int, cursor: str | None = None) -> Page:
@@ -81,6 +90,21 @@ class Board(Protocol):
 
     def workers(self, *, everything: bool) -> list[WorkerView]:
         """Who works."""
+
+    def breakers(self, *, everything: bool, limit: int) -> Sequence[Mapping[Any, Any]]:
+        """Circuit breakers, those that are open for longest first."""
+
+    def reset_breaker(self, key: str, why: str) -> Mapping[Any, Any]:
+        """Close one; its row."""
+
+    def notifications(self, *, state: str | None, since: datetime | None, limit: int) -> Sequence[Mapping[Any, Any]]:
+        """Who was told of what, newest first."""
+
+    def try_channel(self, target: str, to: str | None) -> Sequence[Tried]:
+        """Send test messages; what became of each."""
+
+    def look(self) -> Look:
+        """Everything at this moment; what does not answer is told as down."""
 
     def failure(self, number: int) -> Mapping[Any, Any]:
         """One failure, traceback and all."""
@@ -120,6 +144,18 @@ class Board(Protocol):
         limit: int | None,
     ) -> Iterator[ReplayEvent]:
         """Replay all that are meant, one event for each."""
+
+    def start_replay(
+        self,
+        chosen: Letters,
+        *,
+        why: str,
+        rate: float | None,
+        canary: bool,
+        stop_on_same: bool,
+        limit: int | None,
+    ) -> ReplayView:
+        """Let the workers replay all that are meant; what was asked for."""
 
     def discard(self, number: int, why: str) -> None:
         """Give one up."""

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, cast
 from uuid import UUID
 
-from callboard.errors import CallboardError
+from callboard.errors import CallboardError, LedgerUnavailable
 from callboard.failure_retry import RetryResult
 from callboard.ledger.pages import Page
 from callboard.operations.letters import IssueShare, ReplayEvent, ReplayPlan
 from callboard.views import story
 from callboard.views.jobs import JobView
+from callboard.views.look import Ended, Ledger, Look
 from callboard.views.queues import Queues, QueueView
+from callboard.views.replays import ReplayView
 from callboard.views.schedules import ScheduleView, Tick
 from callboard.views.workers import WorkerView
 from callboard.waiting import Explanation, times
 from cli import _times
+from cli.board._accounts_remote import RemoteAccounts
 from cli.board._http import Http
-from cli.board._port import IssueTold, LetterTold
+from cli.board._port import API, IssueTold, LetterTold
 from console.api import models
+from observability.snapshot import JobFacts, QueueFacts, ScheduleFacts, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,20 +33,23 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
     from callboard.filters import Filter
+    from callboard.operations.notifications import Tried
     from callboard.views.story import Story
     from cli.board._port import Letters
 
 _MOST = 200
+_MOST_BREAKERS = 1000
 _Found = models.Listing[dict[str, Any]]
 _MODELS: dict[str, type[models.Answer]] = {
     "runs": models.Run,
     "failures": models.Failure,
     "issues": models.Issue,
     "dead_letters": models.Letter,
+    "audit": models.AuditEntry,
 }
 
 
-class Remote:
+class Remote(RemoteAccounts):
     """Each act as whose the key is; for its meaning see the port."""
 
     def __init__(self, url: str, key: str) -> None:
@@ -50,10 +58,22 @@ class Remote:
     # Runs
 
     def search(self, chosen: Filter, *, limit: int, cursor: str | None = None) -> Page:
-        model, rows = _MODELS[chosen.resource], list[Any]()
+        model = _MODELS[chosen.resource]
+        return self._listed(_path(chosen), model, {"filter": chosen.text}, limit=limit, cursor=cursor)
+
+    def _listed(
+        self,
+        path: Sequence[str],
+        model: type[models.Answer],
+        asked: dict[str, Any],
+        *,
+        limit: int,
+        cursor: str | None = None,
+    ) -> Page:
+        rows = list[Any]()
         while True:
-            asked = {"filter": chosen.text, "cursor": cursor, "limit": min(_MOST, limit - len(rows))}
-            found = _Found.model_validate(self._http.get(chosen.resource.replace("_", "-"), **asked))
+            given = asked | {"cursor": cursor, "limit": min(_MOST, limit - len(rows))}
+            found = _Found.model_validate(self._http.get(*path, **given))
             rows += [model.model_validate(row).model_dump() for row in found.items]
             cursor = found.cursor
             if not found.has_more or len(rows) >= limit:
@@ -107,6 +127,39 @@ class Remote:
         found = models.Workers.model_validate(self._http.get("workers", all=everything))
         return [WorkerView(**one.model_dump()) for one in found.items]
 
+    # Breakers, notifications, and all of it at once
+
+    def breakers(self, *, everything: bool, limit: int) -> Sequence[Mapping[Any, Any]]:
+        found = self._http.get("breakers", all=everything, limit=min(_MOST_BREAKERS, limit))
+        return [one.model_dump() for one in models.Breakers.model_validate(found).items]
+
+    def reset_breaker(self, key: str, why: str) -> Mapping[Any, Any]:
+        told = self._http.post("breakers", "reset", body={"key": key, "why": why})
+        return models.Breaker.model_validate(told).model_dump()
+
+    def notifications(self, *, state: str | None, since: datetime | None, limit: int) -> Sequence[Mapping[Any, Any]]:
+        asked = {"state": state, "since": None if since is None else since.isoformat()}
+        return self._listed(("notifications",), models.Told, asked, limit=limit).rows
+
+    def try_channel(self, target: str, to: str | None) -> Sequence[Tried]:
+        from callboard.operations.notifications import Tried  # noqa: PLC0415 - only this one needs the channels
+
+        told = self._http.post("notifications", "test", body={"target": target, "to": to})
+        return [Tried(**one.model_dump()) for one in models.TriedAll.model_validate(told).items]
+
+    def look(self) -> Look:
+        at = time.monotonic()
+        try:
+            now = models.Now.model_validate(self._http.get("now"))
+        except LedgerUnavailable as error:
+            return Look(_times.now(), at, Snapshot(), None, {API: str(error)})
+        told = Snapshot(
+            queues=tuple(QueueFacts(**one.model_dump()) for one in now.queues),
+            schedules=tuple(ScheduleFacts(**one.model_dump()) for one in now.schedules),
+            jobs=tuple(JobFacts(**one.model_dump()) for one in now.jobs),
+        )
+        return Look(now.moment, at, told, _ledger(now.ledger), now.down)
+
     # Failures and issues
 
     def failure(self, number: int) -> Mapping[Any, Any]:
@@ -155,6 +208,10 @@ class Remote:
                     raise CallboardError(event.detail)
                 yield ReplayEvent(**event.model_dump())
 
+    def start_replay(self, chosen: Letters, *, why: str, **pace: Any) -> ReplayView:  # noqa: ANN401 - the port's
+        told = models.BulkReplay.model_validate(self._http.post("replays", body={**_meant(chosen), "why": why, **pace}))
+        return ReplayView(**told.model_dump())
+
     def discard(self, number: int, why: str) -> None:
         self._http.post("dead-letters", number, "discard", body={"why": why})
 
@@ -165,9 +222,23 @@ class Remote:
 _KIN = ("failures", "children", "parent", "letter", "replayed_from", "tokens", "notifications")
 
 
+def _path(chosen: Filter) -> tuple[str, ...]:
+    """Of the audit of one team, that team's own: who manages it may read no other."""
+    teams = chosen.values("team") if chosen.resource == "audit" else None
+    return ("teams", *teams, "audit") if teams and len(teams) == 1 else (chosen.resource.replace("_", "-"),)
+
+
 def _meant(chosen: Letters) -> dict[str, str]:
     """All open ones have to be said: the API takes no empty filter for what changes letters."""
     return {"filter": chosen.text or "state:open"}
+
+
+def _ledger(told: models.NowLedger | None) -> Ledger | None:
+    if told is None:
+        return None
+    ended = {job: Ended(**one.model_dump()) for job, one in told.ended.items()}
+    rows = told.model_dump()
+    return Ledger(ended, rows["running"], rows["workers"], told.scheduler)
 
 
 def _schedule(told: dict[str, Any]) -> ScheduleView:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from callboard import bulk_replay
 from callboard.errors import DeclarationError
 from callboard.job import all_jobs
 from callboard.ledger import schedules, workers
@@ -69,17 +70,21 @@ def queues(settings: Settings) -> Iterator[Finding]:
     """Queues that nobody works on, by the workers that live, or by the settings while none does."""
     declared = {job.spec.queue for job in all_jobs().values()}
     for queue in settings.queues:
-        if queue not in declared | {QUEUE}:
+        if queue not in declared | {QUEUE, bulk_replay.QUEUE}:
             close = difflib.get_close_matches(queue, declared, 1)
             mend = f"did you mean {close[0]}?" if close else f"queues are {', '.join(sorted(declared)) or 'none'}."
             yield error(_NAME, f"CALLBOARD_QUEUES names the queue {queue!r}, which no job declares", mend)
-    working = consumed() or set(settings.queues or declared)
+    worked_on = consumed() or set(settings.queues)
+    working = worked_on or declared
     for queue in sorted(declared - working):
         jobs = ", ".join(name for name, job in all_jobs().items() if job.spec.queue == queue)
         mend = f"start a worker for it: callboard worker --queue {queue}; or leave CALLBOARD_QUEUES empty."
         yield warning(_NAME, f"nobody works on the queue {queue!r} ({jobs})", mend)
     if declared <= working:
         yield ok(_NAME, f"every queue is worked on: {', '.join(sorted(declared))}")
+    if worked_on and bulk_replay.QUEUE not in worked_on:
+        mend = f"start a worker for it: callboard worker --queue {bulk_replay.QUEUE}."
+        yield warning(_NAME, f"nobody works on the queue {bulk_replay.QUEUE!r}: bulk replays only wait", mend)
     yield from _paused()
 
 

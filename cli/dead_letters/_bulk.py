@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -11,6 +11,7 @@ from callboard.errors import ReplayRefused
 from callboard.exits import Exit
 from callboard.operations import letters
 from callboard.operations.letters import ReplayEvent
+from cli._ids import short
 from cli._output import print_json, say
 from cli._signals import was_interrupted
 from cli.board import board
@@ -51,16 +52,23 @@ class Bulk:
         bad = self._tally.refused or self._tally.early
         raise typer.Exit(Exit.FAILED if bad else Exit.OK)
 
+    def detach(self, *, as_json: bool) -> None:
+        """Leave it to the workers, and tell where it is watched and stopped."""
+        asked = board().start_replay(self.which, **self._asked)
+        if as_json:
+            print_json(asdict(asked))
+            return
+        run = short(asked.run_id)
+        say(f"Bulk replay {asked.id} of {asked.total:,} letter{'' if asked.total == 1 else 's'} is asked for.")
+        say(f"callboard run show {run} tells how it goes, callboard cancel {run} stops it.")
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        paced = {"rate": self.rate, "canary": self.canary, "limit": self.limit}
+        return {"why": self.why, "stop_on_same": not self.keep_going, **paced}
+
     def _events(self) -> Iterator[ReplayEvent]:
-        asked = board().replay_many(
-            self.which,
-            why=self.why,
-            rate=self.rate,
-            canary=self.canary,
-            stop_on_same=not self.keep_going,
-            limit=self.limit,
-        )
-        for event in asked:
+        for event in board().replay_many(self.which, **self._asked):
             self._tally.add(event)
             yield event
         for event in self._settled_before():

@@ -48,6 +48,9 @@ def replay(  # noqa: PLR0913 - the command's options
         bool, typer.Option("--keep-going", help="Go on when a replay fails as its letter did; else it stops there.")
     ] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", help="At most so many, oldest first.", min=1)] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Let the workers do it, and do not wait: it goes on without this command.")
+    ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -63,12 +66,17 @@ def replay(  # noqa: PLR0913 - the command's options
         return
     if arg and count > 1:
         usage(f"--arg changes the arguments of one letter, and {count:,} are chosen: replay them one by one")
+    if arg and detach:
+        usage("--arg is for one letter, which is replayed at once: leave --detach out")
     confirm("replay", which, count if limit is None else min(count, limit), yes=yes)
-    if arg or (count == 1 and not canary and not as_json):
+    bulk = Bulk(which, count, why, rate, canary, keep_going, limit)
+    if detach:
+        bulk.detach(as_json=as_json)
+    elif arg or (count == 1 and not canary and not as_json):
         (letter_id,) = which.ids if isinstance(which, ById) else board().letter_ids(which, 1)
         _one(letter_id, arg, why, as_json=as_json)
     else:
-        Bulk(which, count, why, rate, canary, keep_going, limit).run(as_json=as_json)
+        bulk.run(as_json=as_json)
 
 
 def _one(letter_id: int, arg: list[str] | None, why: str, *, as_json: bool) -> None:

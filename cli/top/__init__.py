@@ -11,6 +11,7 @@ from callboard.settings import get_settings
 from cli._options import application
 from cli._output import console, print_json
 from cli._signals import Stopped, raising
+from cli.board import is_remote
 from cli.top._screen import Choice, render
 from cli.top._view import View
 from cli.top._watch import once, watch
@@ -29,14 +30,15 @@ def top(
     """Watch queues, jobs, runs, schedules and workers, live.
 
     Asks the broker and the ledger themselves, so it works while Prometheus and Grafana are down, and shows what is
-    left when one of the two is. Keys: 1-5 or tab choose a section, s sorts it, j and k scroll, p pauses, q quits.
+    left when one of the two is; with --api, the console asks them. Keys: 1-5 or tab choose a section, s sorts it, j and
+    k scroll, p pauses, q quits.
 
     With --once or --json the exit code is 0 if nothing is urgent, 1 if something is, 5 if a server is away.
     """
-    settings = get_settings()
     # The screen tells what is down; a log line would tear it.
     logs.configure(format="text", level="critical", service="top", stream=io.StringIO())
-    load_actors(settings)
+    if not is_remote():
+        load_actors(get_settings())
     if as_json or single or not console().is_terminal:
         raise typer.Exit(_tell(once(), as_json=as_json))
     try:

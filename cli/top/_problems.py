@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     _Rows = Sequence[Mapping[str, Any]]
 
-_NAMES = {"broker": "the broker", "postgres": "Postgres"}
+_NAMES = {"api": "the API", "broker": "the broker", "postgres": "Postgres"}
 _MOST_NAMES = 3
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cli import _times
 from cli._output import GAP, table
+from cli.board._port import API
 from cli.top._sections import SECTIONS, Section
 from observability.snapshot import BROKER, POSTGRES
 
@@ -114,7 +115,7 @@ def _troubles(view: View, width: int, most: int) -> list[Text]:
 
 def _section(section: Section, view: View, choice: Choice, number: int, lines: int, width: int) -> RenderableType:
     rows, chosen = section.rows(view), number == choice.section
-    missing = [name for name in section.needs if name in view.down]
+    missing = [name for name in (API, *section.needs) if name in view.down]
     if missing or not rows:
         told = f"? {_WORDS[missing[0]]} does not answer" if missing else section.empty
         return Group(_title(section, number, chosen=chosen), _line(Text(told, style="dim"), width))
@@ -150,7 +151,7 @@ def _width(column: Column, rows: Sequence[Row]) -> int:
     return max([len(column.title), *(cell_len(str(column.cell(row))) for row in rows)])
 
 
-_WORDS: Mapping[str, str] = {BROKER: "the broker", POSTGRES: "Postgres"}
+_WORDS: Mapping[str, str] = {API: "the API", BROKER: "the broker", POSTGRES: "Postgres"}
 
 
 def _title(section: Section, number: int, *, chosen: bool) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from cli.board._port import API
 from cli.top._problems import Problem, problems
 from observability.snapshot import BROKER, POSTGRES
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from callboard.views.look import Ended, Look
     from cli._output import Row
-    from cli.top._look import Ended, Look
     from observability.snapshot import JobFacts, QueueFacts, ScheduleFacts
 
 
@@ -63,7 +64,7 @@ def view(looks: Sequence[Look], since: Mapping[str, datetime]) -> View:
         workers=workers,
         running=None if ledger is None else int(ledger.running[0]["all_of_them"]) if ledger.running else 0,
         scheduler=None if ledger is None else ledger.scheduler,
-        down={name: last.down[name] for name in (BROKER, POSTGRES) if name in last.down},
+        down={name: last.down[name] for name in (API, BROKER, POSTGRES) if name in last.down},
         since=since,
     )
     return replace(made, problems=problems(made))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from rich.live import Live
 
+from callboard.errors import CallboardError
 from cli._output import console
+from cli.board import board
 from cli.top._keys import Keys, keys
-from cli.top._look import look
 from cli.top._screen import Choice, render
 from cli.top._sections import SECTIONS
 from cli.top._view import View, view
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from cli.top._look import Look
+    from callboard.views.look import Look
 
 REFRESH_SECONDS = 2.0
 #: Rates are taken over the last so many looks but one: 10 s.
@@ -31,8 +32,8 @@ _LOOKS = 6
 class Board:
     """The last looks, and since when what is down is down."""
 
-    def __init__(self, asked: Callable[[], Look] = look) -> None:
-        self._asked = asked
+    def __init__(self, asked: Callable[[], Look] | None = None) -> None:
+        self._asked = board().look if asked is None else asked
         self._looks: deque[Look] = deque(maxlen=_LOOKS)
         self._since: dict[str, datetime] = {}
 
@@ -52,15 +53,21 @@ class _Looker(threading.Thread):
     def __init__(self, found: Callable[[], None]) -> None:
         super().__init__(name="top-look", daemon=True)
         self.latest: View | None = None
+        self.refused: CallboardError | None = None
         self._found = found
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        board = Board()
+        shown = Board()
         while not self._stopping.is_set():
             began = time.monotonic()
-            self.latest = board.refresh()
+            try:
+                self.latest = shown.refresh()
+            except CallboardError as error:  # only an API refuses; it will not change its mind
+                self.refused = error
             self._found()
+            if self.refused is not None:
+                return
             self._stopping.wait(max(0.0, REFRESH_SECONDS - (time.monotonic() - began)))
 
     def stop(self) -> None:
@@ -86,6 +93,8 @@ def _show(looker: _Looker, pressed: Keys) -> None:
                 if key == "q":
                     return
                 choice = choose(choice, key)
+            if looker.refused is not None:
+                raise looker.refused
             if shown is None or not choice.paused:
                 shown = looker.latest or shown
             if shown is not None:
@@ -111,7 +120,7 @@ def choose(choice: Choice, key: str) -> Choice:
 
 def once(seconds: float = 1.0) -> View:
     """Two looks, for rates need two, with `seconds` between them."""
-    board = Board()
-    board.refresh()
+    shown = Board()
+    shown.refresh()
     time.sleep(seconds)
-    return board.refresh()
+    return shown.refresh()

@@ -55,7 +55,7 @@ def listing(
         page = pages.page(
             connection, chosen, cursor=asked.cursor, limit=asked.limit, projects=projects, system=projects is None
         )
-        count = pages.count(connection, chosen, projects=projects) if asked.count else None
+        count = (page.count or pages.count(connection, chosen, projects=projects)) if asked.count else None
     return {
         "items": page.rows,
         "cursor": page.next,

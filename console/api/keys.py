@@ -1,23 +1,26 @@
-"""`/v1/keys` and `/v1/teams/{team}/keys`: API keys. One is shown when it is made, and never again."""
+"""`/v1/keys`, `/v1/teams/{team}/keys`, `/v1/accounts/keys`: API keys. One is shown when it is made, and never again."""
 
 from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 
 from callboard.accounts import keys
 from callboard.errors import NotFound
 from callboard.ledger.database import transaction
 from callboard.operations import accounts as operations
 from console.api import _teams
-from console.api._doors import Me, Person, TeamManager, WhoAsks, knows
+from console.api._doors import AccountsReader, AccountsWriter, Me, Person, TeamManager, WhoAsks, knows
 from console.api._problems import documented
 from console.api.models import CreatedKey, Key, Keys, NewKey
 from console.api.teams import Why
 
 router = APIRouter(prefix="/v1", tags=["keys"], responses=documented(404))
 
+KeyName = Annotated[
+    str, Path(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$", description="Its id, or its first characters.")
+]
 Everything = Annotated[bool, Query(alias="all", description="Also those that are revoked or expired.")]
 
 
@@ -56,6 +59,26 @@ def revoke_team_key(key_id: UUID, at: TeamManager, why: Why = "") -> Key:
     """Whosever it is."""
     _require(key_id, team_id=at.team.id)
     return Key.model_validate(operations.revoke_key(key_id, who=at.who, why=why))
+
+
+@router.get("/accounts/keys", operation_id="list_all_keys", summary="The keys of everybody")
+def list_all_keys(
+    _: AccountsReader,
+    *,
+    user_id: Annotated[UUID | None, Query(description="Only those of this user.")] = None,
+    everything: Everything = False,
+) -> Keys:
+    """Newest first, 500 at most."""
+    with transaction() as connection:
+        return Keys.model_validate({"items": keys.listing(connection, user_id=user_id, everything=everything)})
+
+
+@router.delete("/accounts/keys/{key}", operation_id="revoke_any_key", summary="Revoke anybody's key")
+def revoke_any_key(key: KeyName, _: AccountsWriter, who: WhoAsks, why: Why = "") -> Key:
+    """At once and for good."""
+    with transaction() as connection:
+        key_id = keys.named(connection, key).id
+    return Key.model_validate(operations.revoke_key(key_id, who=who, why=why))
 
 
 def _require(key_id: UUID, **belongs: UUID) -> None:

@@ -27,7 +27,7 @@ def add_member(asked: NewMember, at: TeamManager) -> Member:
     """Who has an account already; only an owner makes owners. Who is in it already changes role."""
     with transaction() as connection:
         user = users.by_email(connection, asked.email)
-    operations.set_member(at.team.id, user.id, asked.role, who=at.who, principal=at.me)
+    operations.set_member(at.team.id, user.id, asked.role, who=at.who, principal=at.me, why=asked.why)
     return _one(at, user.id)
 
 
@@ -42,7 +42,7 @@ def leave(at: TeamReader, _: Person, why: Why = "") -> Done:
 def change_member(user_id: UUID, asked: ChangeMember, at: TeamManager) -> Member:
     """Only an owner makes and unmakes owners; 409 for the last one."""
     _one(at, user_id)
-    operations.set_member(at.team.id, user_id, asked.role, who=at.who, principal=at.me)
+    operations.set_member(at.team.id, user_id, asked.role, who=at.who, principal=at.me, why=asked.why)
     return _one(at, user_id)
 
 

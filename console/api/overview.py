@@ -1,16 +1,17 @@
-"""`/v1/overview` and `/v1/metrics/trends`: the board as a whole, now and over time."""
+"""`/v1/overview`, `/v1/now` and `/v1/metrics/trends`: the board as a whole, now and over time."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from callboard.ledger.database import transaction
 from callboard.views import overview as views
+from callboard.views.look import Ledger, look
 from console.api._doors import Reader
 from console.api._lists import NO_NUL
 from console.api._problems import documented
-from console.api.models import Overview, Trends
+from console.api.models import Now, Overview, Trends
 
 router = APIRouter(prefix="/v1", tags=["overview"], responses=documented())
 
@@ -20,6 +21,27 @@ def get_overview(_: Reader) -> Overview:
     """What waits and runs, what needs a look, and the last hour's throughput."""
     with transaction() as connection:
         return Overview.model_validate(views.tell(connection, now=datetime.now(UTC)))
+
+
+@router.get("/now", operation_id="get_now", summary="Everything at this moment")
+def get_now(_: Reader) -> Now:
+    """What `callboard top` asks for; rates are the difference between two of these."""
+    seen = look(_why)
+    facts = {name: getattr(seen.snapshot, name) for name in ("queues", "schedules", "jobs")}
+    return Now.model_validate({"moment": seen.moment, **facts, "ledger": _told(seen.ledger), "down": seen.down})
+
+
+def _why(error: Exception) -> str:
+    """Not in its own words, which may tell where the server is."""
+    return f"the console cannot reach it ({type(error).__name__})"
+
+
+def _told(ledger: Ledger | None) -> dict[str, Any] | None:
+    if ledger is None:
+        return None
+    ended = {job: one._asdict() for job, one in ledger.ended.items()}
+    rows = {name: [dict(row) for row in getattr(ledger, name)] for name in ("running", "workers")}
+    return {"ended": ended, "scheduler": ledger.scheduler, **rows}
 
 
 @router.get("/metrics/trends", operation_id="get_trends", summary="Attempts over time, by how they ended")

@@ -8,11 +8,11 @@ from callboard.accounts import may, teams
 from callboard.accounts.permissions import Permission
 from callboard.ledger.database import transaction
 from callboard.operations import accounts as operations
-from console.api._audit import AuditPaged, entries
+from console.api._audit import entries
 from console.api._doors import AccountsWriter, Me, TeamManager, TeamOwner, TeamReader, WhoAsks, with_scope
-from console.api._lists import NO_NUL
+from console.api._lists import NO_NUL, Paged
 from console.api._problems import documented
-from console.api.models import AuditEntry, Done, Listing, NewTeam, Rename, Team, Teams
+from console.api.models import AuditEntry, CountedListing, Done, NewTeam, Rename, Team, Teams
 
 router = APIRouter(prefix="/v1/teams", tags=["teams"], responses=documented(404))
 
@@ -32,7 +32,7 @@ def list_teams(me: Me) -> Teams:
 @router.post("", operation_id="create_team", status_code=201, responses=documented(404, 409), summary="Make a team")
 def create_team(asked: NewTeam, _: AccountsWriter, who: WhoAsks) -> Team:
     """With its first owner, if one is named."""
-    made = operations.create_team(asked.name, who=who, slug=asked.slug, owner=asked.owner)
+    made = operations.create_team(asked.name, who=who, slug=asked.slug, owner=asked.owner, why=asked.why)
     return Team.model_validate(made)
 
 
@@ -45,7 +45,7 @@ def get_team(at: TeamReader) -> Team:
 @router.patch("/{team}", operation_id="rename_team", summary="Rename a team")
 def rename_team(asked: Rename, at: TeamManager) -> Team:
     """Its slug stays."""
-    return Team.model_validate(operations.rename_team(at.team.id, asked.name, who=at.who))
+    return Team.model_validate(operations.rename_team(at.team.id, asked.name, who=at.who, why=asked.why))
 
 
 @router.delete("/{team}", operation_id="delete_team", summary="Delete a team")
@@ -56,6 +56,6 @@ def delete_team(at: TeamOwner, why: Why = "") -> Done:
 
 
 @router.get("/{team}/audit", operation_id="list_team_audit", summary="Who did what in a team")
-def list_audit(at: TeamManager, paging: AuditPaged) -> Listing[AuditEntry]:
-    """Newest first."""
+def list_audit(at: TeamManager, paging: Paged) -> CountedListing[AuditEntry]:
+    """Those that the filter matches, newest first."""
     return entries(paging, team_id=at.team.id)

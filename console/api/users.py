@@ -37,7 +37,9 @@ def create_user(asked: NewUser, me: AccountsWriter, who: WhoAsks) -> User:
     password = None if asked.password is None else asked.password.get_secret_value()
     if password is not None:
         require(me, Permission.CREDENTIALS)
-    made = operations.create_user(asked.email, who=who, name=asked.name, role=asked.role, password=password)
+    made = operations.create_user(
+        asked.email, who=who, name=asked.name, role=asked.role, password=password, why=asked.why
+    )
     return User.model_validate(made)
 
 

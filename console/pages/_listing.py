@@ -95,7 +95,7 @@ def look(
         return found
     found.rows, found.chips = page.rows, _chips(path, found.chosen)
     if counting:
-        count = pages.count(ledger, found.chosen, projects=projects)
+        count = page.count or pages.count(ledger, found.chosen, projects=projects)
         found.counted, found.exact = counted(resource, count.number, exact=count.exact), count.exact
     found.searched_until = page.searched_until
     found.older = _link(path, found.text, page.next) if page.has_more and page.next else ""

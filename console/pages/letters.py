@@ -3,58 +3,39 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Form, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
+from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from callboard.errors import ArgumentsError, NotFound
+from callboard.errors import ArgumentsError
 from callboard.filters import parse
 from callboard.job import all_jobs
-from callboard.ledger import dead_letters, issues
-from callboard.operations import letters
+from callboard.ledger import bulk_replays, dead_letters, issues
+from callboard.operations import letters, replays
+from callboard.views.replays import tell, under_way
 from console import deps
 from console._words import short
 from console.deps import Ledger  # noqa: TC001 - FastAPI reads annotations at run time
 from console.pages import _queries
-from console.pages._bulk import BulkReplays, Order
 from console.pages._kit import RUNS, Back, Operator, Reader, Told, Why, act, show
 from console.pages._listing import look
 from observability.redaction import REDACTED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
 
-@asynccontextmanager
-async def _bulk_replays(app: FastAPI) -> AsyncIterator[None]:
-    """Those of this app, stopped with it."""
-    app.state.bulk_replays = BulkReplays()
-    try:
-        yield
-    finally:
-        await run_in_threadpool(app.state.bulk_replays.close)
-
-
-router = APIRouter(include_in_schema=False, lifespan=_bulk_replays)
+router = APIRouter(include_in_schema=False)
 PATH = "/admin/dead_letters"
 Query_ = Annotated[str, Form(max_length=4000)]
-
-
-def bulk(request: Request) -> BulkReplays:
-    """The bulk replays of this process."""
-    found: BulkReplays = request.app.state.bulk_replays
-    return found
 
 
 @router.get(PATH)
 def listing(request: Request, ledger: Ledger, _me: Reader, q: str = "", cursor: str = "") -> Response:
     """The table."""
     found = look(ledger, "dead_letters", PATH, q=q, cursor=cursor)
-    running = [one for one in bulk(request).latest() if not one.over]
-    return show(request, ledger, "letters.html", list=found, running=running)
+    return show(request, ledger, "letters.html", list=found, running=under_way(ledger))
 
 
 @router.get(f"{PATH}/replay")
@@ -91,20 +72,17 @@ def replay_all(
     stop_on_same: Annotated[bool, Form()] = False,
     why: Why = "",
 ) -> Response:
-    """Start a bulk replay, and go to its page."""
-    chosen = parse(q, "dead_letters")
-    order = Order(
-        chosen=chosen,
+    """Let the workers do a bulk replay, and go to its page."""
+    started = replays.start(
+        parse(q, "dead_letters"),
         who=deps.who(request),
         why=why,
         rate=_number("rate", rate),
         canary=canary,
         stop_on_same=stop_on_same,
-        limit=None if not limit.strip() else int(_number("limit", limit) or 0),
+        limit=None if not limit.strip() else max(1, int(_number("limit", limit) or 0)),
     )
-    count = letters.plan(chosen).count
-    started = bulk(request).start(order, total=min(count, order.limit or count))
-    return RedirectResponse(f"{PATH}/bulk/{started.key}", 303)
+    return RedirectResponse(f"{PATH}/bulk/{started}", 303)
 
 
 def _number(name: str, given: str) -> float | None:
@@ -119,21 +97,18 @@ def _number(name: str, given: str) -> float | None:
     return value
 
 
-@router.get(PATH + "/bulk/{key}")
-def progress(request: Request, ledger: Ledger, _me: Reader, key: str) -> Response:
+@router.get(PATH + "/bulk/{number}")
+def progress(request: Request, ledger: Ledger, _me: Reader, number: int) -> Response:
     """How far a bulk replay is."""
-    found = bulk(request).get(key)
-    if found is None:
-        raise NotFound(f"No bulk replay {key!r} is known here: it ended long ago, or the console was started anew.")
-    return show(request, ledger, "letters_bulk.html", one=found)
+    return show(request, ledger, "letters_bulk.html", one=tell(bulk_replays.get(ledger, number)))
 
 
-@router.post(PATH + "/bulk/{key}/stop")
-def stop(request: Request, _me: Operator, key: str, back: Back = PATH) -> Response:
+@router.post(PATH + "/bulk/{number}/stop")
+def stop(request: Request, _me: Operator, number: int, back: Back = PATH) -> Response:
     """End a bulk replay after the batch under way."""
 
     def do() -> Told:
-        bulk(request).stop(key)
+        replays.stop(number, who=deps.who(request))
         return Told("The replay ends after the batch under way; what it has done stays done.")
 
     return act(back, do)

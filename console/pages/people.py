@@ -12,7 +12,8 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from callboard.accounts import Principal, keys, projects, sign_in, teams, users
 from callboard.accounts.permissions import SCOPES, Permission, may, require
 from callboard.errors import CallboardError, Invalid, NotFound
-from callboard.ledger import audit as acts
+from callboard.filters import parse
+from callboard.ledger import pages
 from callboard.ledger.account_tables import BOARD_ROLES
 from callboard.operations import accounts
 from console import deps
@@ -21,6 +22,8 @@ from console.pages._kit import Back, Person, Told, Why, act, show
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from callboard.filters import Filter
 
 router = APIRouter(include_in_schema=False)
 _PAGE = 100
@@ -53,16 +56,21 @@ def audit(
 ) -> Response:
     """Every act, newest first; an action may end in `*`, or in the dot before it."""
     asked = {"who": who.strip(), "action": action.strip(), "resource": resource.strip()}
-    chosen = acts.Filter(
-        who=asked["who"] or None, action=asked["action"].rstrip("*") or None, resource_id=asked["resource"] or None
-    )
-    page = acts.page(ledger, chosen, cursor=cursor or None, limit=_PAGE)
+    page = pages.page(ledger, _acts(**asked), cursor=cursor or None, limit=_PAGE)
     given = {name: value for name, value in {**asked, "cursor": page.next}.items() if value}
     older = f"/admin/audit?{urlencode(given)}" if page.next else ""
     narrowed = any(asked.values())
     return show(
         request, ledger, "audit.html", rows=page.rows, asked=asked, narrowed=narrowed, older=older, paged=cursor
     )
+
+
+def _acts(who: str, action: str, resource: str) -> Filter:
+    chosen = parse("", "audit")
+    said = {"who": who, "action": f"{action}*" if action.endswith(".") else action, "resource": resource}
+    for key, value in said.items():
+        chosen = chosen.and_(key, value, pattern=key == "action") if value else chosen
+    return chosen
 
 
 # Accounts

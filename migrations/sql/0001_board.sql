@@ -130,7 +130,7 @@ CREATE TABLE board.runs (
     CONSTRAINT runs_state CHECK (state in ('pending', 'running', 'completed', 'failed', 'cancelled'))
 )
  PARTITION BY RANGE (created_at);
-CREATE INDEX runs_open ON board.runs (state, job) WHERE state in ('pending', 'running');
+CREATE INDEX runs_open ON board.runs (state, job) INCLUDE (created_at, id, queue) WHERE state in ('pending', 'running');
 CREATE INDEX runs_created_at ON board.runs (created_at);
 CREATE INDEX runs_job_created_at ON board.runs (job, created_at);
 CREATE INDEX runs_parent ON board.runs (parent_id) WHERE parent_id is not null;
@@ -263,3 +263,14 @@ left join (
     select queue, count(*) as consumers
     from board.workers, unnest(queues) as queue where state = 'alive' and lease_until > now() group by queue
 ) w using (queue);
+
+-- Which run each connection of Postgres works for: `callboard.ledger._naming` takes these locks.
+create view board.activity as
+select a.pid, r.id as run_id, r.job, r.correlation_id, r.worker_id, a.state, a.xact_start, a.query_start,
+       a.wait_event_type, a.wait_event, pg_blocking_pids(a.pid) as blocked_by, a.query
+from board.runs r
+join pg_locks l on l.locktype = 'advisory' and l.objsubid = 1
+    and l.database = (select oid from pg_database where datname = current_database())
+    and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended('callboard.run ' || r.id, 0)
+join pg_stat_activity a on a.pid = l.pid
+where r.state = 'running';

@@ -75,6 +75,54 @@ CREATE TABLE board.token_usages (
 CREATE INDEX token_usages_correlation ON board.token_usages (correlation_id);
 COMMENT ON COLUMN board.token_usages.category IS 'what the model was asked for, e.g. summary or embedding';
 
+CREATE TABLE board.bulk_replays (
+    id BIGSERIAL NOT NULL,
+    run_id UUID NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    filter TEXT NOT NULL,
+    who TEXT NOT NULL,
+    ip TEXT,
+    agent TEXT,
+    team_id UUID,
+    why TEXT DEFAULT '' NOT NULL,
+    rate FLOAT,
+    canary BOOLEAN NOT NULL,
+    stop_on_same BOOLEAN NOT NULL,
+    most INTEGER,
+    total INTEGER NOT NULL,
+    newest BIGINT NOT NULL,
+    last_failure BIGINT NOT NULL,
+    place BIGINT DEFAULT '0' NOT NULL,
+    waiting BOOLEAN DEFAULT false NOT NULL,
+    replayed INTEGER DEFAULT '0' NOT NULL,
+    refused BIGINT[] DEFAULT '{}' NOT NULL,
+    refusals TEXT[] DEFAULT '{}' NOT NULL,
+    issues BIGINT[] DEFAULT '{}' NOT NULL,
+    first_run UUID,
+    canary_ok BOOLEAN DEFAULT false NOT NULL,
+    result TEXT,
+    detail TEXT DEFAULT '' NOT NULL,
+    letters_left INTEGER,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (id),
+    CONSTRAINT bulk_replays_result CHECK (result in ('done', 'stopped', 'canary_failed', 'same_failure'))
+);
+CREATE INDEX bulk_replays_under_way ON board.bulk_replays (id) WHERE result is null;
+COMMENT ON COLUMN board.bulk_replays.run_id IS 'the run that does it, or did it last';
+COMMENT ON COLUMN board.bulk_replays.rate IS 'letters a second at most; null: as fast as it goes';
+COMMENT ON COLUMN board.bulk_replays.most IS 'letters at most; null: all that fit';
+COMMENT ON COLUMN board.bulk_replays.total IS 'letters that it was to deal with when it was asked for';
+COMMENT ON COLUMN board.bulk_replays.newest IS 'the newest letter then: younger ones are not meant';
+COMMENT ON COLUMN board.bulk_replays.last_failure IS 'the newest failure there was then';
+COMMENT ON COLUMN board.bulk_replays.place IS 'the letter that was dealt with last';
+COMMENT ON COLUMN board.bulk_replays.waiting IS 'for what others hold';
+COMMENT ON COLUMN board.bulk_replays.refused IS 'letters that stayed open';
+COMMENT ON COLUMN board.bulk_replays.refusals IS 'why, of the first ones';
+COMMENT ON COLUMN board.bulk_replays.issues IS 'of the replayed letters';
+COMMENT ON COLUMN board.bulk_replays.first_run IS 'of the first letter; the canary, where one was asked for';
+COMMENT ON COLUMN board.bulk_replays.result IS 'how it ended; null: it has not';
+COMMENT ON COLUMN board.bulk_replays.detail IS 'why it ended before all were dealt with';
+
 CREATE TABLE board.notifications (
     id BIGSERIAL NOT NULL,
     run_id UUID NOT NULL,

@@ -14,6 +14,7 @@ _SQL = Path(__file__).resolve().parent.parent / "sql" / "0004_operators.sql"
 _TABLES = (
     *("audit", "sign_in_failures", "sign_in_links", "sign_ins", "api_keys", "projects", "memberships", "teams"),
     *("users", "trends", "trend_marks", "notifications", "disabled_channels", "token_usages"),
+    "bulk_replays",
 )
 _COLUMNS = {
     "runs": ("project_id", "trace_id", "log"),

@@ -45,9 +45,9 @@ class Fleet:
         """What the processes see, for one that the test itself wants to be."""
         return dict(self._env)
 
-    def worker(self) -> subprocess.Popen[bytes]:
-        """A worker process; it is ready when `board.workers` has its row."""
-        return self._start(_WORKER)
+    def worker(self, queues: str = "") -> subprocess.Popen[bytes]:
+        """A worker process, of these queues or of all; it is ready when `board.workers` has its row."""
+        return self.start([sys.executable, "-c", _WORKER], {"CALLBOARD_QUEUES": queues} if queues else {})
 
     def scheduler(self) -> subprocess.Popen[bytes]:
         """A scheduler process."""

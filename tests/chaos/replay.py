@@ -1,6 +1,7 @@
 """Several operators replay the same letters at once, and one is killed; as a command: `python -m tests.chaos.replay`.
 
-Every letter must have one run, and that run must have been done once, whoever replayed it and whoever died.
+Every letter must have one run, and that run must have been done once, whoever replayed it and whoever died. With
+`--detach` the operators leave it to workers of their own, and the one that has most to do is killed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dramatiq import Message
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
+from callboard.bulk_replay import NAME, QUEUE
 from callboard.embedded import EmbeddedServers
 from callboard.envelope import facts_of
 from callboard.ids import new_id
@@ -44,6 +46,12 @@ _RATE = """
 select count(*), extract(epoch from max(settled_at) - min(settled_at))::float8
 from board.dead_letters where state = 'replayed'
 """
+_BUSIEST = """
+select b.id, b.who, w.pid from board.bulk_replays b
+join board.runs r on r.id = b.run_id join board.workers w on w.id = r.worker_id
+where b.result is null and r.state = 'running' order by b.replayed desc limit 1
+"""
+_REPORTS = "select attempt, state, (counts->>'replayed')::int from board.runs where job = :job order by attempt, 3"
 _FILL = """
 insert into board.runs (id, created_at, job, queue, state, trigger, correlation_id, args, eligible_at, finished_at)
 select id, moment, 'old', 'paper', 'completed', 'send', 'job-' || id, '{}', moment, moment
@@ -65,7 +73,8 @@ class Tally:
         doubled: Runs whose job wrote more than one.
         sent_again: Runs whose message the reconciler had to send.
         by: Letters that each operator replayed.
-        killed: The operator that was killed; empty if none was.
+        killed: The operator, or the one's worker, that was killed; empty if none was.
+        reports: Of bulk replays left to workers: which attempt, how it ended, and how many letters it says it replayed.
         per_second: Letters replayed, over the time from the first batch to the last.
         seconds_to_finish: From the operators' start until every run had ended.
     """
@@ -82,6 +91,7 @@ class Tally:
     killed: str
     per_second: float
     seconds_to_finish: float
+    reports: tuple[tuple[int, str, int], ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -123,6 +133,7 @@ def replay(
     workers: int = 2,
     rate: float | None = None,
     settle: float = 300,
+    detach: bool = False,
 ) -> Tally:
     """Let operators replay all letters at once, kill one in the middle, and count what became of them.
 
@@ -134,25 +145,31 @@ def replay(
         workers: Processes.
         rate: Letters a second of each operator; None: as fast as it goes.
         settle: Seconds until every run must have ended.
+        detach: Leave it to two workers of its own.
     """
     fleet.scheduler()
+    replaying = [fleet.worker(QUEUE) for _ in range(2 * detach)]
     for _ in range(workers):
-        fleet.worker()
-    eventually(lambda: fleet.query("select count(*) from board.workers where state = 'alive'")[0][0] == workers, 30)
+        fleet.worker("paper,grid" if detach else "")
+    alive = "select count(*) from board.workers where state = 'alive'"
+    eventually(lambda: fleet.query(alive)[0][0] == workers + len(replaying), 30)
     began = time.monotonic()
     names = [f"operator-{number}" for number in range(1, operators + 1)]
-    commands = {name: _operator(fleet, name, rate) for name in names}
-    killed = _kill_one(fleet, commands, letters) if kill else ""
+    commands = {name: _operator(fleet, name, rate, detach=detach) for name in names}
+    killed = ""
+    if kill:
+        killed = _kill_a_worker(fleet, replaying, letters) if detach else _kill_one(fleet, commands, letters)
     for name, command in commands.items():
-        if name != killed and command.wait(settle) != 0:
+        if (detach or name != killed) and command.wait(settle) != 0:
             raise AssertionError(f"{name} ended with {command.returncode}: see {fleet.output}")
     eventually(lambda: fleet.query(_OPEN)[0][0] == 0, settle, every=0.2, what="the end of every run")
     return _count(fleet, letters, killed, time.monotonic() - began)
 
 
-def _operator(fleet: Fleet, name: str, rate: float | None) -> subprocess.Popen[bytes]:
+def _operator(fleet: Fleet, name: str, rate: float | None, *, detach: bool) -> subprocess.Popen[bytes]:
     words = ["dead-letters", "replay", "job:paper", "--yes", "--keep-going", "--why", "the printer is back"]
     words += [] if rate is None else ["--rate", str(rate)]
+    words += ["--detach"] if detach else []
     return fleet.start([sys.executable, "-m", "cli", *words], {"LOGNAME": name})
 
 
@@ -165,6 +182,16 @@ def _kill_one(fleet: Fleet, commands: dict[str, subprocess.Popen[bytes]], letter
         raise AssertionError("the operator had finished before it was killed: more letters are needed")
     fleet.kill(commands[victim])
     return victim
+
+
+def _kill_a_worker(fleet: Fleet, replaying: list[subprocess.Popen[bytes]], letters: int) -> str:
+    """Kill the worker of the operator who has replayed most, once a third of the letters is replayed."""
+    eventually(lambda: fleet.query(_REPLAYED)[0][0] >= letters / 3, 120, every=0.005, what="a third of the letters")
+    number, who, pid = fleet.query(_BUSIEST)[0]
+    fleet.kill(next(process for process in replaying if process.pid == pid))
+    if fleet.query("select result from board.bulk_replays where id = :id", id=number)[0][0] is not None:
+        raise AssertionError("it had finished before it was killed: more letters are needed")
+    return str(who).removeprefix("cli:")
 
 
 def _by_operator(fleet: Fleet) -> dict[str, int]:
@@ -191,6 +218,7 @@ def _count(fleet: Fleet, letters: int, killed: str, seconds: float) -> Tally:
         killed=killed,
         per_second=round(replayed / max(took, 0.001)),
         seconds_to_finish=round(seconds, 1),
+        reports=tuple(tuple(row) for row in fleet.query(_REPORTS, job=NAME)),
     )
 
 
@@ -202,6 +230,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=int, default=0, help="old runs that are in the ledger already")
     parser.add_argument("--kill", action="store_true", help="kill one operator in the middle")
+    parser.add_argument("--detach", action="store_true", help="leave it to workers, and kill one of these")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="replay-"))
     with EmbeddedServers(folder / "servers") as servers:
@@ -212,7 +241,12 @@ def main() -> None:
             bury(fleet, given.letters)
             fill(fleet, given.runs)
             tally = replay(
-                fleet, letters=given.letters, operators=given.operators, kill=given.kill, workers=given.workers
+                fleet,
+                letters=given.letters,
+                operators=given.operators,
+                kill=given.kill,
+                workers=given.workers,
+                detach=given.detach,
             )
         finally:
             fleet.stop()

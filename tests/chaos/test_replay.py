@@ -1,4 +1,4 @@
-"""Three operators replay the same letters at once and one is killed: every letter is replayed exactly once."""
+"""Three operators replay the same letters at once and one is killed, or his worker: each letter is replayed once."""
 
 from __future__ import annotations
 
@@ -32,3 +32,12 @@ def test_three_operators_and_a_kill_replay_every_letter_once(fleet: Fleet) -> No
     assert tally.clean, tally
     assert sum(tally.by.values()) == 2000
     assert tally.by[tally.killed] > 0, "the killed one had replayed nothing: the round has shown nothing"
+
+
+def test_a_worker_that_is_killed_in_a_bulk_replay_is_succeeded_by_another(fleet: Fleet) -> None:
+    bury(fleet, 2000)
+    tally = replay(fleet, letters=2000, operators=1, kill=True, workers=1, rate=400, settle=60, detach=True)
+    assert tally.clean, tally
+    assert tally.by == {"operator-1": 2000}
+    assert tally.killed == "operator-1"
+    assert tally.reports == ((2, "completed", 2000),), "the report is of both attempts"

@@ -10,7 +10,7 @@ from sqlalchemy.pool import NullPool
 from actors.memory import tables as memory
 from actors.revenue import tables as revenue
 from actors.sessions import tables as sessions
-from callboard.ledger import account_tables, migrate, tables
+from callboard.ledger import account_tables, migrate, replay_tables, tables
 
 
 def differences(url: str, metadata: MetaData, schema: str) -> list[object]:
@@ -25,7 +25,7 @@ def differences(url: str, metadata: MetaData, schema: str) -> list[object]:
 
 
 def test_the_migrations_build_the_tables_that_the_code_knows(postgres_url: str) -> None:
-    assert account_tables.metadata is tables.metadata
+    assert account_tables.metadata is replay_tables.metadata is tables.metadata
     assert differences(postgres_url, tables.metadata, "board") == []
     assert differences(postgres_url, sessions.metadata, "sessions") == []
     assert differences(postgres_url, memory.metadata, "memory") == []

@@ -15,6 +15,7 @@ from callboard import (
     JobSpec,
     NoRetry,
     PermanentError,
+    TransientError,
     cron,
     current_run,
     get_job,
@@ -177,6 +178,24 @@ def test_a_server_that_asks_for_patience_gets_it(callboard_broker: MemoryBroker)
     (run,) = callboard_broker.drain()
     assert isinstance(run.outcomes[0], Retry)
     assert run.outcomes[0].delay == 120.0
+
+
+@pytest.mark.parametrize(
+    ("policy", "waits"),
+    [(Delays(1, jitter=0), 3_600), (Backoff(cap=60_000), 60_000), (Backoff(cap=1_000_000), 86_400)],
+    ids=["delays", "a longer ceiling", "the longest"],
+)
+def test_a_server_waits_no_longer_than_an_hour_or_the_policys_ceiling_within_a_day(
+    callboard_broker: MemoryBroker, policy: Delays | Backoff, waits: float
+) -> None:
+    @job("parked", retry=policy)
+    def parked() -> None:
+        raise TransientError("later", retry_after=10_000_000)
+
+    parked.send()
+    (run,) = callboard_broker.drain()
+    assert isinstance(run.outcomes[0], Retry)
+    assert run.outcomes[0].delay == waits
 
 
 def test_a_run_that_saw_its_cancel_request_is_cancelled(callboard_broker: MemoryBroker) -> None:

@@ -51,10 +51,13 @@ from console.api.models.failures import (
     RetryFailures,
     Silence,
 )
-from console.api.models.fleet import Queue, QueueLimit, Queues, Worker, Workers
+from console.api.models.fleet import Breaker, Breakers, Queue, QueueLimit, Queues, ResetBreaker, Worker, Workers
 from console.api.models.jobs import Job, Jobs, Schedule, Schedules, Tick
+from console.api.models.notifications import Told, Tried, TriedAll, TryChannel
+from console.api.models.now import Now, NowLedger
 from console.api.models.overview import Counts, Overview, Point, Trends
 from console.api.models.problems import Conflict, Problem
+from console.api.models.replays import BulkReplay, BulkReplays
 from console.api.models.runs import (
     Cancelled,
     CancelledMany,
@@ -72,6 +75,10 @@ __all__ = [
     "Answer",
     "Asked",
     "AuditEntry",
+    "Breaker",
+    "Breakers",
+    "BulkReplay",
+    "BulkReplays",
     "CancelMany",
     "Cancelled",
     "CancelledMany",
@@ -114,6 +121,8 @@ __all__ = [
     "NewProject",
     "NewTeam",
     "NewUser",
+    "Now",
+    "NowLedger",
     "Overview",
     "Point",
     "Problem",
@@ -129,6 +138,7 @@ __all__ = [
     "ReplayEvent",
     "ReplayMany",
     "ReplayPlan",
+    "ResetBreaker",
     "Result",
     "Retried",
     "RetriedMany",
@@ -145,10 +155,14 @@ __all__ = [
     "TeamOfMine",
     "Teams",
     "Tick",
+    "Told",
     "Trends",
+    "Tried",
+    "TriedAll",
     "Trigger",
     "TriggerJob",
     "Triggered",
+    "TryChannel",
     "User",
     "Waits",
     "Why",

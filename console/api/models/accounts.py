@@ -12,7 +12,8 @@ TeamRole = Literal["owner", "admin", "member"]
 Scope = Literal["jobs:read", "jobs:write", "accounts:write"]
 _Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*\S[^\x00]*$")]
 _Slug = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$")]
-_Mail = Annotated[str, Field(min_length=3, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
+#: A mail address.
+Mail = Annotated[str, Field(min_length=3, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
 _Password = Annotated[SecretStr, Field(min_length=12, max_length=1024)]
 
 
@@ -62,12 +63,14 @@ class NewTeam(Asked):
     name: _Name
     slug: _Slug | None = Field(None, description="Its name in addresses; made from the name if not given.")
     owner: UUID | None = Field(None, description="Its first owner, by their user id.")
+    why: Why = ""
 
 
 class Rename(Asked):
     """A new name."""
 
     name: _Name
+    why: Why = ""
 
 
 class Member(Answer):
@@ -90,14 +93,16 @@ class Members(Answer):
 class NewMember(Asked):
     """Who is to be in the team."""
 
-    email: _Mail
+    email: Mail
     role: TeamRole = "member"
+    why: Why = ""
 
 
 class ChangeMember(Asked):
     """What they are to be."""
 
     role: TeamRole
+    why: Why = ""
 
 
 class Project(Answer):
@@ -122,6 +127,7 @@ class NewProject(Asked):
 
     name: _Name
     slug: _Slug | None = None
+    why: Why = ""
 
 
 class Key(Answer):
@@ -183,10 +189,11 @@ class User(Answer):
 class NewUser(Asked):
     """Somebody who is to sign in."""
 
-    email: _Mail
+    email: Mail
     name: Annotated[Line, Field(max_length=100)] = ""
     role: BoardRole | None = None
     password: _Password | None = Field(None, description="Null: they sign in by a link only.")
+    why: Why = ""
 
 
 class ChangePassword(Asked):
@@ -245,6 +252,7 @@ class AuditEntry(Answer):
     id: int
     at: Time
     who: str
+    who_name: str = Field(description="How people know them: the address where there is one.")
     action: str
     resource_type: str
     resource_id: str

@@ -1,6 +1,6 @@
 """Queues and workers."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -38,6 +38,35 @@ class QueueLimit(Asked):
     """How many messages of a queue may be worked on at once, over all workers."""
 
     limit: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(description="Null takes the limit away.")
+    why: Why = ""
+
+
+class Breaker(Answer):
+    """A circuit breaker: whether a target outside is left alone."""
+
+    key: str = Field(description="`kind:target`.")
+    state: Literal["closed", "open", "half_open"]
+    failures: int = Field(description="In a row.")
+    threshold: int = Field(description="It opens after so many.")
+    cooldown: float = Field(description="Seconds that it stays open.")
+    unwell_since: Time | None
+    opened_at: Time | None
+    probe_at: Time | None = Field(description="When a call may probe; null: it is closed.")
+    last_failure_at: Time | None
+    last_error: str | None
+    changed_at: Time
+
+
+class Breakers(Answer):
+    """Circuit breakers."""
+
+    items: list[Breaker]
+
+
+class ResetBreaker(Asked):
+    """Which breaker to close."""
+
+    key: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
     why: Why = ""
 
 

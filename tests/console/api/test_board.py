@@ -262,6 +262,27 @@ def test_a_bulk_replay_ends_when_nobody_reads_it_any_more(
     assert len(rest) <= 30 - done
 
 
+def test_a_bulk_replay_is_left_to_the_workers_watched_and_stopped(
+    page: httpx.Client, board: Board, fail: Callable[..., list[str]]
+) -> None:
+    fail(4)
+    asked = ok(page.post("/v1/replays", json={"filter": "job:broken", "why": "mended", "limit": 2}), 201)
+    assert (asked["state"], asked["total"], asked["replayed"], asked["limit"]) == ("pending", 2, 0, 2)
+    second = ok(page.post("/v1/replays", json={"filter": "job:broken"}), 201)
+    assert ok(page.post(f"/v1/replays/{second['id']}/stop", json={"why": "one is enough"}))["state"] == "stopped"
+    assert "is over" in ok(page.post(f"/v1/replays/{second['id']}/stop", json={}), 404)["error"]
+    with board.worker():
+        eventually(lambda: ok(page.get(f"/v1/replays/{asked['id']}"))["state"] == "done")
+    told = ok(page.get("/v1/replays", params={"limit": 5}))["items"]
+    assert [(one["id"], one["state"], one["replayed"]) for one in told] == [
+        (second["id"], "stopped", 0),
+        (asked["id"], "done", 2),
+    ]
+    assert len(_replays(board)) == 2
+    ok(page.get("/v1/replays/99"), 404)
+    assert "job" in ok(page.post("/v1/replays", json={"filter": "jb:broken"}), 400)["error"]
+
+
 def test_a_replay_that_cannot_begin_has_a_status_of_its_own(page: httpx.Client) -> None:
     asked = {"filter": "jb:broken"}
     assert "job" in ok(page.post("/v1/dead-letters/replay", json=asked), 400)["error"]
@@ -272,7 +293,7 @@ def test_a_replay_that_cannot_begin_has_a_status_of_its_own(page: httpx.Client) 
 def test_the_audit_tells_who_did_what_from_where(page: httpx.Client) -> None:
     for _ in range(3):
         ok(page.post("/v1/queues/upkeep/pause", json={"why": "a deploy"}), 200)
-    asked: dict[str, Any] = {"action": "queue.pause", "resource_id": "upkeep", "limit": 2}
+    asked: dict[str, Any] = {"filter": "action:queue.pause resource:upkeep", "limit": 2}
 
     told = ok(page.get("/v1/audit", params=asked))
     rest = ok(page.get("/v1/audit", params=asked | {"cursor": told["cursor"]}))

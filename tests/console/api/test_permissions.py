@@ -62,6 +62,7 @@ TABLE: dict[str, Rule] = {
     "trigger_job": ACTS,
     "get_overview": SEES,
     "get_trends": SEES,
+    "get_now": SEES,
     "list_schedules": SEES,
     "get_schedule": SEES,
     "pause_schedule": ACTS,
@@ -73,6 +74,10 @@ TABLE: dict[str, Rule] = {
     "resume_queue": ACTS,
     "limit_queue": ACTS,
     "list_workers": SEES,
+    "list_breakers": SEES,
+    "reset_breaker": ACTS,
+    "list_notifications": SEES,
+    "test_notification": ACTS,
     "list_failures": SEES,
     "get_failure": SEES,
     "retry_failures": ACTS,
@@ -89,6 +94,10 @@ TABLE: dict[str, Rule] = {
     "replay_dead_letters": ACTS,
     "discard_dead_letter": ACTS,
     "discard_dead_letters": ACTS,
+    "list_replays": SEES,
+    "get_replay": SEES,
+    "start_replay": ACTS,
+    "stop_replay": ACTS,
     "list_audit": AUDITS,
     "list_users": RULES_ACCOUNTS,
     "create_user": RULES_ACCOUNTS,
@@ -97,6 +106,8 @@ TABLE: dict[str, Rule] = {
     "sign_out_user": RULES_ACCOUNTS,
     "make_sign_in_link": HANDS_OUT,
     "list_user_keys": RULES_ACCOUNTS,
+    "list_all_keys": RULES_ACCOUNTS,
+    "revoke_any_key": RULES_ACCOUNTS,
     "revoke_user_key": RULES_ACCOUNTS,
     "get_me": Rule(anybody=True, scope="any"),
     "stream": Rule(anybody=True, scope="any"),
@@ -117,6 +128,7 @@ TABLE: dict[str, Rule] = {
     "change_member": MANAGES_TEAM,
     "remove_member": MANAGES_TEAM,
     "leave_team": Rule("viewer operator admin", "owner admin member"),
+    "list_all_projects": Rule(anybody=True, scope=READ),
     "list_projects": SEES_TEAM,
     "create_project": MANAGES_TEAM,
     "get_project": SEES_TEAM,
@@ -237,7 +249,7 @@ def _ids(team: Team) -> dict[str, str]:
     triggered = runs.trigger("sync_project", {"project_id": team.project}, who=Who("test"))
     system = runs.trigger("load", {}, who=Who("test"))
     known = {"team": team.slug, "project_id": team.project, "job": "prune", "queue": "upkeep", "run_id": str(system.id)}
-    others = dict.fromkeys(("user_id", "key_id"), str(uuid4())) | {"sign_in_id": "0" * 16}
+    others = dict.fromkeys(("user_id", "key_id", "key"), str(uuid4())) | {"sign_in_id": "0" * 16}
     numbers = dict.fromkeys(("failure_id", "issue_id", "letter_id"), "1")
     return known | others | numbers | {"team_run_id": str(triggered.id)}
 

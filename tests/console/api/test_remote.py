@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,10 @@ import pytest
 from callboard.ledger import schedules
 from callboard.ledger.database import transaction
 from callboard.operations import Who, runs
-from cli import execute
+from cli.board import use
+from cli.top._watch import _Looker, once
 from tests.console.api.caller import add_key
+from tests.console.api.far import SCOPES, Answer, Line
 from tests.console.kit import add_user
 from tests.support import eventually, free_port
 
@@ -29,38 +30,6 @@ if TYPE_CHECKING:
     from tests.board import Board
 
 ROOT = Path(__file__).parent.parent.parent.parent
-SCOPES = ("jobs:read", "jobs:write", "accounts:write")
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401 - JSON
-        assert self.code == 0, self.err + self.out
-        return json.loads(self.out)
-
-
-@dataclass
-class Line:
-    """The command line, here or over the API."""
-
-    capsys: pytest.CaptureFixture[str]
-    url: str
-    key: str
-
-    def here(self, *argv: str) -> Answer:
-        self.capsys.readouterr()
-        code = execute(argv)
-        said = self.capsys.readouterr()
-        assert self.key not in said.out + said.err
-        return Answer(code, said.out, said.err)
-
-    def far(self, *argv: str) -> Answer:
-        return self.here("--api", self.url, "--key", self.key, *argv)
 
 
 @pytest.fixture
@@ -203,6 +172,9 @@ def test_dead_letters_are_replayed_and_discarded_from_far(
     again = line.far("dead-letters", "replay", "1")
     assert again.code == line.here("dead-letters", "replay", "1").code == 1
     assert "was replayed at" in again.err
+    left = line.far("dead-letters", "replay", "--all", "--limit", "2", "--rate", "9", "--yes", "--json", "--detach")
+    assert (left.json["state"], left.json["total"], left.json["limit"], left.json["rate"]) == ("pending", 2, 2, 9.0)
+    assert line.far("cancel", left.json["run_id"]).code == 0
     some = line.far("dead-letters", "replay", "job:broken", "--limit", "3", "--yes", "--json", "--keep-going")
     assert [event["result"] for event in some.json] == ["replayed"] * 3
     assert "2 discarded, 0 refused" in line.far("dead-letters", "discard", "--all", "--yes", "--why", "old").out
@@ -225,14 +197,59 @@ def test_a_key_that_is_refused_and_an_api_that_is_not_there(line: Line, board: B
 
 
 def test_what_is_of_this_machine_says_so(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    for argv in (("users",), ("top",), ("check",), ("run", "load"), ("queues", "delayed", "upkeep")):
+    for argv in (
+        ("check",),
+        ("run", "load"),
+        ("queues", "delayed", "upkeep"),
+        ("users", "password", "anna@example.org", "--stdin"),
+        ("users", "link", "anna@example.org"),
+        ("keys", "create", "ci", "--user", "anna@example.org"),
+    ):
         refused = line.far(*argv)
         assert (refused.code, "does not work over an API" in refused.err) == (2, True), argv
     assert "is no address" in line.here("--api", "board.example.org", "--key", "x", "runs").err
     assert "needs a key" in line.here("--api", line.url, "runs").err
     monkeypatch.setenv("CALLBOARD_API_URL", "http://127.0.0.1:9")
-    assert line.here("keys", "list").code == 2  # it would not be the board that is meant
+    assert line.here("sessions", "search", "x").code == 2  # it would not be the board that is meant
     assert line.here("migrate", "--help").code == 0
+
+
+@pytest.fixture
+def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two looks of `--once` and `--json` are a second apart; here less."""
+    monkeypatch.setattr(once, "__defaults__", (0.05,))
+
+
+@pytest.mark.usefixtures("short_looks")
+def test_top_is_the_same_from_far(line: Line, board: Board, failed: Callable[[int], None]) -> None:
+    failed(2)
+    _declare()
+    runs.trigger("load", {"items": 4}, who=Who("test"))
+    here, far = line.here("top", "--json"), line.far("top", "--json")
+    assert here.code == far.code == 1  # no worker lives
+    told, same = json.loads(far.out), json.loads(here.out)
+    for name in ("queues", "jobs", "schedules", "workers", "runs"):
+        assert [sorted(row) for row in told[name]] == [sorted(row) for row in same[name]], name
+    assert [row["attempts"] for row in told["jobs"]] == [row["attempts"] for row in same["jobs"]]
+    assert sum(row["failed"] for row in told["jobs"]) == board.one("select count(*) from board.failures") == 2
+    assert "no worker is alive" in [problem["text"] for problem in told["problems"]]
+    assert "1 queues" in line.far("top", "--once").out
+
+
+@pytest.mark.usefixtures("short_looks")
+def test_top_says_that_the_api_is_away_or_refuses_the_key(line: Line, board: Board) -> None:
+    board.execute("update board.api_keys set revoked_at = now()")
+    refused = line.far("top", "--once")
+    assert (refused.code, "does not take this key" in refused.err) == (1, True)
+    use(line.url, line.key)
+    looker = _Looker(lambda: None)  # as the live screen has it
+    looker.start()
+    looker.join(10)
+    assert "does not take this key" in str(looker.refused)
+    line.url = f"http://127.0.0.1:{free_port()}"
+    away = line.far("top", "--once")
+    assert (away.code, away.out.count("? the API does not answer")) == (5, 5)
+    assert list(json.loads(line.far("top", "--json").out)["down"]) == ["api"]
 
 
 def test_it_needs_no_setting_of_the_board(line: Line) -> None:

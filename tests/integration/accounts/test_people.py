@@ -12,7 +12,6 @@ from sqlalchemy import text
 
 from callboard.accounts import Permission, keys, local_operator, may, permissions, projects, sign_in, teams, users
 from callboard.errors import CallboardError, Conflict, Forbidden, Invalid, NotFound
-from callboard.ledger import audit
 from callboard.ledger.database import transaction
 from callboard.operations import accounts
 from tests.integration.accounts.conftest import PASSWORD, WHO, Town
@@ -75,8 +74,6 @@ def test_what_postgres_cannot_hold_is_just_not_there(town: Town) -> None:
             with pytest.raises(NotFound):
                 find(connection, odd)
         assert not sign_in.end(connection, town.root.id, odd)
-        chosen = audit.Filter(who=odd, action=odd, resource_type=odd, resource_id=odd)
-        assert audit.page(connection, chosen).rows == []
 
 
 def test_a_user_with_a_bad_password_is_not_made(town: Town) -> None:

@@ -135,12 +135,15 @@ def test_the_audit_tells_who_did_what_and_why(board: Board) -> None:
     done(board, "users", "add", "anna@example.org", "--why", "new here")
     done(board, "users", "role", "anna@example.org", "viewer", "--why", "on call")
     done(board, "teams", "add", "Growth")
-    table = done(board, "audit", "--action", "user.")
+    table = done(board, "audit", "action:user.*")
     assert re.search(r"cli:\S+ +user\.role +user \S+ +on call +\{.*viewer", table)
-    newest, oldest = listed(board, "audit", "--resource", "user", "--newer-than", "1h")
+    newest, oldest = listed(board, "audit", "type:user", "age:<1h")
     assert (newest["action"], oldest["action"], oldest["why"]) == ("user.role", "user.create", "new here")
-    assert [row["action"] for row in listed(board, "audit", "--team", "growth")] == ["team.create"]
-    assert len(listed(board, "audit", "--limit", "1")) == 1
-    assert listed(board, "audit", "--older-than", "1h") == []
-    assert listed(board, "audit", "--resource", f"user:{newest['resource_id']}", "--who", newest["who"])
-    assert "Nobody did anything that fits" in done(board, "audit", "--who", "anna@example.org")
+    assert [row["action"] for row in listed(board, "audit", "team:growth")] == ["team.create"]
+    first = board("audit", "--limit", "1", "--json")
+    assert (len(json.loads(first.out)), "the same with --cursor" in first.err) == (1, True)
+    rest = listed(board, "audit", "--cursor", first.err.split()[-1])
+    assert [row["action"] for row in rest] == ["user.role", "user.create"]
+    assert listed(board, "audit", "age:>1h") == []
+    assert listed(board, "audit", "type:user", f"resource:{newest['resource_id']}", f"who:{newest['who']}")
+    assert "Nobody did anything that fits" in done(board, "audit", "who:anna@example.org")

@@ -144,6 +144,8 @@ def test_a_queue_that_the_settings_leave_out_is_a_warning(board: Board, monkeypa
     monkeypatch.setenv("CALLBOARD_QUEUES", "fast")
     warnings = findings(board, "warning")
     assert any("nobody works on the queue 'slow' (long, nightly)" in what for what in warnings)
+    mend = warnings["nobody works on the queue 'callboard_replays': bulk replays only wait"]
+    assert mend == "start a worker for it: callboard worker --queue callboard_replays."
 
 
 def test_the_catalogues_settings_are_checked_too(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:

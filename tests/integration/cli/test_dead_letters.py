@@ -141,6 +141,7 @@ def test_discarding_keeps_the_row(board: Board, three: list[int]) -> None:
         (["replay", "isue:12"], 2, "did you mean issue:"),
         (["replay", "1", "job:broken"], 2, "choose letters by their ids"),
         (["replay", "--all", "--yes", "--arg", "reason=x"], 2, "--arg changes the arguments of one letter"),
+        (["replay", "1", "--detach", "--arg", "reason=x"], 2, "leave --detach out"),
         (["show", "seven"], 2, "'seven' is no id"),
     ],
 )
@@ -173,6 +174,19 @@ def test_a_bulk_replay_that_is_interrupted_says_how_far_it_came(board: Board) ->
     assert replaying.returncode == 130, err
     assert "Stopped after 1 of 3" in err
     assert [letter["state"] for letter in letters(board)] == ["replayed", "open", "open"]
+
+
+def test_a_bulk_replay_is_left_to_the_workers(board: Board, three: list[int], worker: Start) -> None:
+    told = board("dead-letters", "replay", "--all", "--detach", "--yes", "--why", "mended", "--json")
+    asked = json.loads(told.out)
+    assert (told.code, asked["state"], asked["total"], asked["why"]) == (0, "pending", 3, "mended")
+    assert {letter["state"] for letter in letters(board)} == {"open"}, "this command does nothing itself"
+    one = board("dead-letters", "replay", str(three[0]), "--detach")
+    assert "Bulk replay 2 of 1 letter is asked for." in one.out
+    assert f"callboard cancel {one.out.split()[-3]}" in one.out
+    worker()
+    eventually(lambda: {letter["state"] for letter in letters(board)} == {"replayed"}, 20)
+    assert board("run", "show", asked["run_id"]).code == 0
 
 
 def test_a_canary_that_fails_spares_the_rest(board: Board, three: list[int], worker: Start) -> None:

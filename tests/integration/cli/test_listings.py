@@ -209,7 +209,7 @@ def test_workers_and_queues_know_the_living(board: Board, worker: Callable[..., 
     process = worker()
     (row,) = eventually(lambda: parsed(board, "workers"), 20, what="the worker to register")
     assert (row["pid"], row["state"], row["threads"]) == (process.pid, "alive", 2)
-    assert row["queues"] == ["callboard_notifications", "fast", "slow"]
+    assert row["queues"] == ["callboard_notifications", "callboard_replays", "fast", "slow"]
     assert str(process.pid) in board("workers").out
     eventually(
         lambda: {row["queue"]: (row["ready"], row["workers"]) for row in parsed(board, "queues")}["fast"] == (0, 1),

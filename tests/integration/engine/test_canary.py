@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from callboard import all_jobs, canary, job
+from callboard import all_jobs, bulk_replay, canary, job
 from callboard.broker import Lane
 from callboard.loading import load_actors
 from callboard.notifications import QUEUE
@@ -220,7 +220,8 @@ def test_it_is_declared_with_the_actors_and_is_no_job(board: Board) -> None:
     declared = board.broker.actors[canary.NAME]
     assert isinstance(declared, canary.Canary)
     assert canary.NAME not in all_jobs()
-    assert board.broker.get_declared_queues() == queues | {QUEUE}, "the canary brings no queue of its own"
+    ours = {QUEUE, bulk_replay.QUEUE}
+    assert board.broker.get_declared_queues() == queues | ours, "the canary brings no queue of its own"
     assert canary.declare(board.broker) is declared
     assert canary.NAME not in {facts.job for facts in snapshot().jobs}
 

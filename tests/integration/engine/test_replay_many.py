@@ -14,7 +14,7 @@ from callboard import Backoff, current_run, job, transaction
 from callboard.filters import parse
 from callboard.job import Job
 from callboard.ledger.database import get_engine
-from callboard.ledger.dead_letters import take
+from callboard.ledger.dead_letters import by_issue, take
 from callboard.operations import Who
 from callboard.operations.letters import ReplayEvent, discard, plan, replay, replay_many
 from scheduler.reconciler import Reconciler
@@ -184,6 +184,8 @@ def test_a_plan_counts_and_changes_nothing(board: Board) -> None:
         ("ValueError: out of paper", "open", 3),
         ("ValueError: no ink", "open", 2),
     ]
+    with transaction() as connection:
+        assert [one["count"] for one in by_issue(connection, ALL, most=1)] == [3]
     assert looked.oldest is not None
     assert looked.newest is not None
     assert looked.oldest < looked.newest

@@ -66,13 +66,18 @@ def test_the_rest_goes_by_its_own_age(board: Board) -> None:
         board.execute(
             f"insert into board.trends (at, job, outcome, attempts, seconds) values ({when}, 'j', 'ok', 1, 1)"
         )
+        board.execute(f"""
+            insert into board.bulk_replays (run_id, filter, who, canary, stop_on_same, total, newest, last_failure,
+                created_at) values (gen_random_uuid(), '', 'w', false, true, 1, 1, 1, {when})
+        """)
     board.execute(
         "insert into board.audit (who, action, resource_type, resource_id, at) "
         "values ('w', 'a', 'r', '1', now() - interval '366 days')"
     )
     tidy(board)
-    counts = {name: board.one(f"select count(*) from board.{name}") for name in ("token_usages", "audit", "trends")}
-    assert counts == {"token_usages": 1, "audit": 2, "trends": 0}
+    names = ("token_usages", "bulk_replays", "audit", "trends")
+    counts = {name: board.one(f"select count(*) from board.{name}") for name in names}
+    assert counts == {"token_usages": 1, "bulk_replays": 1, "audit": 2, "trends": 0}
 
 
 def test_it_goes_on_until_nothing_old_is_left(board: Board) -> None:

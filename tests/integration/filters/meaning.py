@@ -31,10 +31,16 @@ _COLUMNS = {
     "started": "started_at",
     "finished": "finished_at",
     "first": "first_seen_at",
+    "resource": "resource_id",
 }
-_MOMENTS = {"failures": "occurred_at", "issues": "last_seen_at"}
+_MOMENTS = {"failures": "occurred_at", "issues": "last_seen_at", "audit": "at"}
 _ERROR = ["error_type", "error"]
-_WITHIN = {("runs", "text"): ["job"], ("issues", "text"): ["title"], ("issues", "error"): ["error_type", "title"]}
+_WITHIN = {
+    ("runs", "text"): ["job"],
+    ("issues", "text"): ["title"],
+    ("issues", "error"): ["error_type", "title"],
+    ("audit", "text"): ["why"],
+}
 
 
 def fits(chosen: Filter, row: Row) -> bool:
@@ -65,6 +71,8 @@ def _values(resource: str, key: str, row: Row) -> list[Any]:
         ("runs", "kind"): lambda: [row["error_kind"]],
         ("runs", "issue"): lambda: list(row["issues"]),
         ("runs", "duration"): lambda: [_took(row)],
+        ("audit", "type"): lambda: [row["resource_type"]],
+        ("audit", "team"): lambda: [row["team_id"] and str(row["team_id"])],
         ("issues", "silenced"): lambda: [bool(row["silenced_until"] and row["silenced_until"] > NOW)],
     }
     return special.get((resource, key), lambda: [row[_COLUMNS.get(key, key)]])()

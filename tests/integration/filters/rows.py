@@ -10,15 +10,17 @@ from sqlalchemy import insert
 
 from callboard.filters import FIELDS
 from callboard.ledger import tables
+from callboard.ledger.account_tables import audit
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from sqlalchemy import Connection
 
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-TABLES = {name: getattr(tables, name) for name in FIELDS}
+TABLES = {name: audit if name == "audit" else getattr(tables, name) for name in FIELDS}
 JOBS = ["sync_mail", "sync_prices", "Sync%all", "build_index", "a_b", "axb", "ärger"]
 QUEUES = ["mail", "default", "low priority", ""]
 KINDS = ["authentication", "transient", "runtime", "poison"]
@@ -34,7 +36,13 @@ LABELS = ["recoverable", "non_recoverable", "manual_review_required"]
 
 def fill(connection: Connection, dice: random.Random, count: int = 60) -> dict[str, list[dict[str, Any]]]:
     """Rows of every resource, in the ledger and as plain mappings."""
-    makers = {"runs": _run, "failures": _failure, "dead_letters": _letter, "issues": _issue}
+    makers: dict[str, Callable[[random.Random, int], dict[str, Any]]] = {
+        "runs": _run,
+        "failures": _failure,
+        "dead_letters": _letter,
+        "issues": _issue,
+        "audit": _act,
+    }
     found: dict[str, list[dict[str, Any]]] = {}
     for name, make in makers.items():
         rows = [make(dice, n) for n in range(count)]
@@ -138,4 +146,17 @@ def _issue(dice: random.Random, n: int) -> dict[str, Any]:
         "first_seen_at": last - timedelta(days=dice.randrange(3)),
         "last_seen_at": last,
         "silenced_until": dice.choice([None, NOW - timedelta(hours=1), NOW + timedelta(days=1)]),
+    }
+
+
+def _act(dice: random.Random, _n: int) -> dict[str, Any]:
+    return {
+        "at": _ago(dice),
+        "who": dice.choice(TRIGGERS),
+        "action": dice.choice(["run.cancel", "run.trigger", "queue.pause"]),
+        "resource_type": dice.choice(["run", "queue"]),
+        "resource_id": dice.choice(["mail", "7", "job-1"]),
+        "team_id": dice.choice([*WORKERS, None]),
+        "why": dice.choice([*ERRORS, ""]),
+        "ip": dice.choice(["10.0.0.1", "10.0.0.2", None]),
     }

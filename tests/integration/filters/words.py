@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from callboard.filters import FIELDS, Resource
-from tests.integration.filters.rows import IDS, NOW
+from tests.integration.filters.rows import IDS, NOW, WORKERS
 
 if TYPE_CHECKING:
     import random
@@ -37,8 +37,13 @@ _WHOLE = {
     "scope": ["42", '""', "p*", '"",42'],
     "project": ["p1", '""', "*", "p1,p2", "p9"],
     "correlation": [f"job-{IDS[1]}", f"job-{IDS[30]}", "job-none", "job-0197c2*", f"job-{IDS[1]},job-{IDS[30]}"],
-    "type": ["job_failure", "queue_*"],
+    "type": ["job_failure", "queue_*", "queue", "r*"],
     "subject": ["mail", '""'],
+    "who": ["schedule", "manual:*", "cli:anna,send", "nobody@example.org"],
+    "action": ["run.cancel", "run.*", "queue.pause,run.trigger"],
+    "resource": ["mail", "7", "*-1"],
+    "team": [str(WORKERS[0]), f"{WORKERS[1]},nobody", '""', "0197ff*"],
+    "ip": ["10.0.0.1", "10.*", '""'],
     "by": ["cli:anna", "cli:*", '""'],
 }
 _IDS = [str(IDS[2]), str(IDS[2]).replace("-", ""), "0197c2", "0197c203", "0197ff01", "ffff", f"{IDS[1]},{IDS[30]}"]

@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from callboard.views.look import Ended, Ledger, Look
 from cli.top._keys import Keys, keys, split
-from cli.top._look import Ended, Ledger, Look
 from cli.top._screen import Choice, allot, render
 from cli.top._sections import JOBS, QUEUES, RUNS, SCHEDULES, SECTIONS, WORKERS
 from cli.top._view import View, view

@@ -11,8 +11,9 @@ from sqlalchemy.dialects import postgresql
 from callboard.errors import FilterError
 from callboard.filters import FIELDS, RESOURCES, Field, Filter, Resource, Term, parse, suggest
 from callboard.ledger import tables
+from callboard.ledger.account_tables import audit
 
-TABLES = {name: getattr(tables, name) for name in RESOURCES}
+TABLES = {name: audit if name == "audit" else getattr(tables, name) for name in RESOURCES}
 FIELDS_OF_ALL = [(resource, field) for resource in RESOURCES for field in FIELDS[resource].values()]
 
 resources = st.sampled_from(RESOURCES)

@@ -1,11 +1,12 @@
-"""One look at the board: what the exporter would say now, and what only a terminal shows."""
+"""One look at the board: what the exporter would say now, and what only a screen shows."""
 
 from __future__ import annotations
 
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.exc import ArgumentError
@@ -14,16 +15,11 @@ from callboard.compose import get_broker
 from callboard.ledger import totals, workers
 from callboard.ledger.database import get_engine, transaction
 from callboard.state import snapshot
-from cli import _times
-from cli._errors import explain
 from observability.snapshot import BROKER, POSTGRES, Snapshot
 from observability.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
-
-    from cli._output import Row
+    from collections.abc import Callable, Mapping, Sequence
 
 #: As many running runs as anybody reads; how many there are is counted.
 _MOST_RUNS = 200
@@ -58,8 +54,8 @@ class Ledger:
     """What only the ledger knows."""
 
     ended: Mapping[str, Ended] = field(default_factory=dict)
-    running: Sequence[Row] = ()
-    workers: Sequence[Row] = ()
+    running: Sequence[Mapping[Any, Any]] = ()
+    workers: Sequence[Mapping[Any, Any]] = ()
     #: `leading`, `standby` or `away`.
     scheduler: str = "away"
 
@@ -75,19 +71,23 @@ class Look:
     down: Mapping[str, str] = field(default_factory=dict)
 
 
-def look() -> Look:
-    """Ask both servers, neither for longer than the exporter would; never raises: what fails is told as down."""
-    moment, at = _times.now(), time.monotonic()
+def look(explain: Callable[[Exception], str]) -> Look:
+    """Ask both servers, neither for longer than the exporter would; never raises: what fails is told as down.
+
+    Args:
+        explain: How whoever looks is told of what fails.
+    """
+    moment, at = datetime.now(UTC), time.monotonic()
     with suppress(LookupError, ArgumentError):  # told by those who ask
         get_engine()  # made here, for of two threads that need it first each would make one
     detail, told = _detail.begin(), snapshot()
-    ledger = detail().facts or _SILENT
+    ledger = detail().facts
     down: dict[str, str] = {}
     if not _is_up(told, BROKER):
-        down[BROKER] = _broker_reason.begin()().facts or _SILENT
-    if isinstance(ledger, str) or not _is_up(told, POSTGRES):
-        down[POSTGRES] = ledger if isinstance(ledger, str) else _SILENT
-    return Look(moment, at, told, None if isinstance(ledger, str) else ledger, down)
+        down[BROKER] = _said(_broker_reason.begin()().facts, explain)
+    if not isinstance(ledger, Ledger) or not _is_up(told, POSTGRES):
+        down[POSTGRES] = _said(None if isinstance(ledger, Ledger) else ledger, explain)
+    return Look(moment, at, told, ledger if isinstance(ledger, Ledger) else None, down)
 
 
 def _is_up(told: Snapshot, source: str) -> bool:
@@ -95,8 +95,12 @@ def _is_up(told: Snapshot, source: str) -> bool:
     return state is not None and state.up
 
 
-def _read() -> Ledger | str:
-    """What only the ledger knows, or why it cannot be read, in the words that every command has for it."""
+def _said(found: Exception | str | None, explain: Callable[[Exception], str]) -> str:
+    return explain(found) if isinstance(found, Exception) else found or _SILENT
+
+
+def _read() -> Ledger | Exception:
+    """What only the ledger knows, or why it cannot be read."""
     try:
         with transaction() as connection:
             connection.execute(_BOUND)
@@ -108,10 +112,10 @@ def _read() -> Ledger | str:
                 scheduler="away" if not sessions.sessions else "leading" if sessions.locks else "standby",
             )
     except Exception as error:  # noqa: BLE001 - said on the screen
-        return explain(error)[0]
+        return error
 
 
-def _ended(rows: Sequence[Row]) -> dict[str, Ended]:
+def _ended(rows: Sequence[Mapping[Any, Any]]) -> dict[str, Ended]:
     found: dict[str, Ended] = {}
     for row in rows:
         attempts, before = int(row["attempts"]), found.get(row["job"], Ended(row["queue"]))
@@ -124,12 +128,12 @@ def _ended(rows: Sequence[Row]) -> dict[str, Ended]:
     return found
 
 
-def _why_broker_is_away() -> str:
+def _why_broker_is_away() -> Exception | str:
     broker = get_broker()
     try:
         broker.paused()  # type: ignore[attr-defined] # every broker of ours has it, and no other is told as down
     except Exception as error:  # noqa: BLE001 - that is the question
-        return explain(error)[0]
+        return error
     return "it did a moment later"
 
 
