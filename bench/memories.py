@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -146,12 +147,14 @@ class _Writer:
             self._thread.join()
 
     def _write(self) -> None:
-        sql = """update memory.memories set usage_count = usage_count + 1
-            where id = (select floor(random() * max(id))::bigint + 1 from memory.memories)"""
+        sql = "update memory.memories set usage_count = usage_count + 1 where id = %s"
         with closing(psycopg.connect(self._url)) as connection:
+            # Once: while the newest are purged, `max` reads past all that are dead and not yet vacuumed.
+            (newest,) = connection.execute("select max(id) from memory.memories").fetchone() or (1,)
+            connection.commit()
             while not self._stop.wait(0.002):
                 started = time.monotonic()
-                connection.execute(sql)
+                connection.execute(sql, (random.randint(1, newest),))  # noqa: S311 - not a secret
                 written = time.monotonic()
                 connection.commit()
                 self.row, self.commit = max(self.row, written - started), max(self.commit, time.monotonic() - written)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from dramatiq import Message
 from dramatiq.actor import Actor
 
+from callboard import coroutines
 from callboard.broker import Transport
 from callboard.compose import get_broker
-from callboard.errors import DeclarationError, NotFound
+from callboard.errors import ArgumentsError, DeclarationError, NotFound
 from callboard.ids import new_id
 from callboard.spec import JobSpec, check_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from dramatiq import Broker
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# What Celery calls them. Dramatiq takes any option, for whatever middleware there is: these would do nothing.
+_ELSEWHERE = {
+    "countdown": "delay=timedelta(seconds=10), or delay=10_000, in milliseconds",
+    "eta": "delay=timedelta(seconds=10), or delay=10_000, in milliseconds",
+    "expires": "max_age=60_000, in milliseconds",
+}
 
 
 class Job(Actor[P, R]):
@@ -31,7 +38,10 @@ class Job(Actor[P, R]):
     spec: JobSpec
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function here and now."""
+        """Run the function here and now; an `async def` one is awaitable where a loop runs, else run to its end."""
+        if self.spec.is_async:
+            answer: R = coroutines.call(self.spec.fn, self.fn, args, kwargs)
+            return answer
         return self.fn(*args, **kwargs)
 
     def message_with_options(
@@ -63,6 +73,9 @@ class Job(Actor[P, R]):
         return [broker.enqueue(message) for message in messages]
 
     def _message_of(self, item: Mapping[str, Any] | Sequence[Any]) -> Message[R]:
+        if isinstance(item, str) or not isinstance(item, Mapping | Iterable):
+            mend = f"write ({item!r},), or a mapping of arguments by name"
+            raise ArgumentsError(f"send_many() of job {self.actor_name!r} was given {item!r} as an item; {mend}.")
         named = isinstance(item, Mapping)
         args, kwargs = ((), dict(item)) if named else (tuple(item), {})
         self.spec.bind(args, kwargs)
@@ -79,8 +92,10 @@ class Job(Actor[P, R]):
         """Send a message after its arguments were held against the function's signature.
 
         Raises:
-            ArgumentsError: They do not fit; nothing is sent.
+            ArgumentsError: They do not fit, or an option is another queue's; nothing is sent.
         """
+        for option in _ELSEWHERE.keys() & options.keys():
+            raise ArgumentsError(f"Job {self.actor_name!r}: unknown option {option!r}; write {_ELSEWHERE[option]}.")
         self.spec.bind(args, kwargs or {})
         return super().send_with_options(args=args, kwargs=kwargs, delay=delay, **options)
 

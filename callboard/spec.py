@@ -110,6 +110,11 @@ class JobSpec:
         """The argument that "only one at a time" is counted by; a project's job is counted by project."""
         return self.single_per or (PROJECT if self.scope == "project" and self.single is not False else None)
 
+    @cached_property
+    def is_async(self) -> bool:
+        """True for an `async def` function."""
+        return inspect.iscoroutinefunction(self.fn)
+
     @property
     def doc(self) -> str:
         """The first line of the function's docstring."""
@@ -179,7 +184,7 @@ def _check_numbers(spec: JobSpec) -> None:
     for option in ("time_limit", "late_limit", "concurrency"):
         value = getattr(spec, option)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
-            _fail(spec, option, value, "must be a number above 0.")
+            _fail(spec, option, value, f"must be a number{'' if option == 'concurrency' else ' of seconds'} above 0.")
 
 
 def _check_choices(spec: JobSpec) -> None:
@@ -264,13 +269,37 @@ _CHECKS = (
 OPTIONS = tuple(f.name for f in fields(JobSpec) if f.name not in ("name", "fn"))
 
 
+# What Dramatiq, Celery, RQ and others call it.
+_ELSEWHERE = {
+    name: ours
+    for names, ours in (
+        (
+            "max_retries retries min_backoff max_backoff retry_backoff",
+            "retry=Backoff(max_retries=3, base=15, cap=3600)",
+        ),
+        ("periodic cron crontab schedule", "cadence=cron('*/5 * * * *') or cadence=every(seconds=30), in UTC"),
+        ("timeout job_timeout soft_time_limit", "time_limit=60, in seconds"),
+        ("unique lock queueing_lock", "single=True, or single_per='project' for one run per value of an argument"),
+        ("rate_limit", "rate='10/s'"),
+        ("throws", "`raise PermanentError(...)` in the job for what shall not be tried again"),
+        ("max_age on_success on_failure", "it when sending: send_with_options(args=..., max_age=60_000)"),
+    )
+    for name in names.split()
+}
+
+
 def check_options(name: str, given: dict[str, Any]) -> None:
     """Raise DeclarationError for an option that does not exist, with the one that was probably meant."""
     for option in given:
         if option not in OPTIONS:
-            close = difflib.get_close_matches(option, OPTIONS, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"options are {', '.join(OPTIONS)}."
-            raise DeclarationError(f"Job {name!r}: unknown option {option!r}; {hint}")
+            raise DeclarationError(f"Job {name!r}: unknown option {option!r}; {_meant(option)}")
+
+
+def _meant(option: str) -> str:
+    if option in _ELSEWHERE:
+        return f"write {_ELSEWHERE[option]}."
+    close = difflib.get_close_matches(option, OPTIONS, 1)
+    return f"did you mean {close[0]!r}?" if close else f"options are {', '.join(OPTIONS)}."
 
 
 # Dramatiq's own defaults for an actor that says nothing.

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import dramatiq.broker
 import pytest
 from dramatiq import Broker, Middleware, set_broker
 from dramatiq.worker import WorkerThread
 
+from callboard._memory_outbox import MemoryOutbox
 from callboard.broker import memory
 from callboard.broker.consumer import Proxy
 from callboard.broker.delivery import Lane
@@ -31,13 +33,14 @@ from callboard.middleware import RunRecord, stack
 from callboard.middleware._execution import execution_of
 from callboard.outcome import Acknowledge, Failed, Failure, GiveBack, Outcome, Resend, Retry
 from callboard.run import Run, enter_run
+from callboard.spec import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from uuid import UUID
 
     from dramatiq import Message, Worker
     from dramatiq.broker import MessageProxy
+    from sqlalchemy import Connection
 
     from callboard.broker.delivery import Delivery
     from callboard.ledger.facts import Ending
@@ -171,6 +174,7 @@ class MemoryBroker(memory.MemoryBroker):
         self._sent = _Sent()
         real = [m for m in stack(self._record) if type(m).__name__ not in ("TimeLimit", "AsyncIO")]
         super().__init__(store=MemoryStore(clock=lambda: self._now), middleware=[*real, self._sent])
+        self._outbox = MemoryOutbox(send=self.enqueue_many, forget=self._forget)
 
     @property
     def sent(self) -> list[Message[Any]]:
@@ -200,6 +204,28 @@ class MemoryBroker(memory.MemoryBroker):
             self._attempt(delivery)
             attempts += 1
         return self.runs
+
+    def keep_until_commit(self, connection: Connection, messages: Sequence[Message[Any]]) -> list[RunFacts]:
+        """What `callboard.outbox` does here: the runs are pending now, their messages leave with the commit.
+
+        Raises:
+            DuplicateRun: As `outbox.send`.
+        """
+        written: list[RunFacts] = []
+        try:
+            for message in messages:
+                facts = facts_of(message, spec_of(self.get_actor(message.actor_name)))
+                self._record.memory.insert(facts)
+                written.append(facts)
+        except DuplicateRun:
+            self._forget(messages[: len(written)])
+            raise
+        self._outbox.keep(connection, messages)
+        return written
+
+    def _forget(self, messages: Sequence[Message[Any]]) -> None:
+        for message in messages:
+            self._record.memory.runs.pop(UUID(message.message_id), None)
 
     def _next(self) -> Delivery | None:
         due = self.store.promote()

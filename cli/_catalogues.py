@@ -27,12 +27,17 @@ OfTenant = Annotated[str, typer.Option("--tenant", metavar="TENANT", help="Whose
 
 _SHOWN = 5
 #: How the events of a tenant's audit rows begin, and what they call the thing.
-_AUDITED = {"webhook": ("webhook.", "webhook"), "destination": ("siem.destination_", "siem_destination")}
+_AUDITED = {
+    "webhook": ("webhook.", "webhook"),
+    "destination": ("siem.destination_", "siem_destination"),
+    "connection": ("connection.", "connection"),
+}
 _DONE = {
     "add": "added",
     "disable": "disabled",
     "enable": "enabled",
     "rotate": "secret_rotated",
+    "sync": "sync_requested",
     "token": "token_replaced",
 }
 

@@ -58,6 +58,12 @@ COMMANDS: dict[str, Entry] = {
         "List, add and change destinations of audit rows: Splunk, Datadog, your own.",
         far="refuses",
     ),
+    "connections": Entry(
+        "cli.connections",
+        ALONE,
+        "List, add, change and sync connections: GitHub, Notion, Google Drive, OneDrive.",
+        far="refuses",
+    ),
     "integrations": Entry(
         "cli.integrations", ALONE, "List, connect and disconnect RevenueCat of the revenue catalogue.", far="refuses"
     ),

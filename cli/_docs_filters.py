@@ -35,8 +35,9 @@ _RULES = (
 )
 _END = """
 Texts are compared case and all, and whole; what is searched for may stand anywhere, in any case. An id may be shortened
-to its first 4 or more characters. In a shell, stars and quotes need quotes of their own: `callboard runs 'job:sync_*'`;
-a word to be left out that has no key stands after `--`: `callboard runs -- -timeout`.
+to its first 4 or more characters. In a shell, stars, comparisons and quotes need quotes of their own:
+`callboard runs 'job:sync_*' 'age:>2h'`; a word to be left out that has no key stands after `--`:
+`callboard runs -- -timeout`.
 
 Listings are newest first, and page by a cursor: no row is shown twice or left out because others came meanwhile. What
 no index leads to is looked for among so many of the newest rows as can be read in a thirtieth of a second; a listing

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+# All have the prefix in common, so what is alike otherwise is more alike than difflib's usual 0.6.
+_ALIKE = 0.85
+
+
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with a variable, and what mends it."""
@@ -68,6 +72,6 @@ def unknown(environment: Mapping[str, str], known: Iterable[str], prefix: str = 
     names = list(known)
     for variable in sorted(environment):
         if variable.upper().startswith(prefix) and variable.upper() not in names:
-            close = difflib.get_close_matches(variable.upper(), names, 1)
+            close = difflib.get_close_matches(variable.upper(), names, 1, _ALIKE)
             mend = f"did you mean {close[0]}?" if close else "remove it; docs/reference/settings.md lists all settings."
             yield Problem(variable, f"{variable} is read by nothing", mend)

@@ -21,7 +21,7 @@ from cli.board import board
 app = application(help="List failed attempts, show one, and retry them.")
 
 Words = Annotated[
-    list[str] | None, typer.Argument(metavar="FILTER", help="E.g. job:sync_* kind:transient age:<1d issue:12.")
+    list[str] | None, typer.Argument(metavar="FILTER", help="E.g. 'job:sync_*' kind:transient 'age:<1d' issue:12.")
 ]
 _EMPTY = "No failure fits. `callboard issues` shows them folded by cause."
 KEYS = (

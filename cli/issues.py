@@ -21,7 +21,7 @@ Number = Annotated[str, typer.Argument(metavar="N", help="Number of the issue.")
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for those who look at it later.")]
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FILTER", help="E.g. status:open job:sync_* age:<1d; without one, all but resolved ones."),
+    typer.Argument(metavar="FILTER", help="E.g. status:open 'job:sync_*' 'age:<1d'; without one, all not resolved."),
 ]
 _UNSOLVED = "status:open,pending"
 _EMPTY = "No issue fits: nothing to mend. `callboard issues list status:resolved` shows those that were."
@@ -182,7 +182,7 @@ def _times_of(number: int) -> str:
 _BY_TYPE = {
     "queue_health_degraded": "`callboard workers` shows who works on what; a worker that takes the queue resolves it.",
     "dependency_unavailable": "`callboard check` asks our own servers; it resolves itself once it answers.",
-    "job_health_degraded": "`callboard failures list age:<1h` shows what failed; it is resolved when there is less.",
+    "job_health_degraded": "`callboard failures list 'age:<1h'` shows what failed; it is resolved when there is less.",
 }
 
 

@@ -55,7 +55,7 @@ _EMPTY = "No run fits. `callboard jobs` lists what can run; `callboard trigger J
 @app.command(epilog=keys("runs"))
 def runs(  # noqa: PLR0913 - the command's options
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="FILTER", help="E.g. state:failed 'job:sync_*' age:>2h timeout.")
+        list[str] | None, typer.Argument(metavar="FILTER", help="E.g. state:failed 'job:sync_*' 'age:>2h' timeout.")
     ] = None,
     *,
     job: Annotated[

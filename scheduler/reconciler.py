@@ -75,7 +75,13 @@ class Reconciler(Loop):
         if not (suspects and self._broker.knows_contents):
             return suspects
         held = self._broker.has((row["queue"], row["delivery"]) for row in suspects)
-        return [row for row, there in zip(suspects, held, strict=True) if not there]
+        missing = [row for row, there in zip(suspects, held, strict=True) if not there]
+        return self._not_begun(missing) if missing else missing
+
+    def _not_begun(self, missing: Sequence[RowMapping]) -> Sequence[RowMapping]:
+        """Without those whose messages are gone because they were worked off while the broker was asked."""
+        with self._engine.begin() as connection:
+            return runs.as_they_were(connection, missing)
 
     def _send(self, missing: Sequence[RowMapping]) -> None:
         letters = [(row, message) for row in missing if (message := _message(row)) is not None]

@@ -21,6 +21,7 @@ CATEGORIES: Mapping[str, str] = {
     "user": "auth",
     "api_key": "security",
     "webhook": "security",
+    "connection": "security",
     "siem": "security",
     "legal_hold": "security",
     "tenant": "org",

@@ -78,7 +78,8 @@ _NOT_OF_A_KEY = re.compile(r"[\W_]+")
 class Candidate:
     """One text of one user; `importance` is from 0 to 1, `source_object_id` that of the row in `external_objects`.
 
-    `again`: what it was taken from had gone, and is back; so it is proposed, even if it was before.
+    `again`: it is proposed even if it was before, since what it was taken from had gone and is back, or what it was
+    proposed for then is gone.
 
     Raises:
         ValueError: The category, the environment or the importance is none.

@@ -37,6 +37,33 @@ def read_endpoints(home: Path) -> Endpoints | None:
     return endpoints
 
 
+def database_of(home: Path) -> str | None:
+    """The database URL of the embedded Postgres of `home`; None if `home` has none.
+
+    Raises:
+        LookupError: It has one, which does not answer within 2 s; the message says what happens now.
+    """
+    endpoints = load(home)
+    if endpoints is not None and not postgres_answers(endpoints.database_url):
+        raise LookupError(_silent("Postgres", home, endpoints.owner))
+    return None if endpoints is None else endpoints.database_url
+
+
+def broker_of(home: Path) -> str | None:
+    """The broker URL of the embedded Valkey of `home`, as `database_of` tells that of its Postgres."""
+    endpoints = load(home)
+    if endpoints is not None and not valkey_answers(endpoints.broker_url):
+        raise LookupError(_silent("Valkey", home, endpoints.owner))
+    return None if endpoints is None else endpoints.broker_url
+
+
+def _silent(server: str, home: Path, owner: int) -> str:
+    return (
+        f"The embedded {server} of {home} does not answer. `callboard up`, process {owner}, starts it again within "
+        "seconds; if that process is gone, start `callboard up`."
+    )
+
+
 def load(home: Path) -> Endpoints | None:
     """What the file says, whether or not it is still true; None if it is missing or not ours."""
     try:

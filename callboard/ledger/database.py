@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from callboard.embedded import read_endpoints
+from callboard.embedded import database_of
 from callboard.ledger._naming import name_runs
 from callboard.settings import Settings, get_settings
 
@@ -32,17 +32,17 @@ def database_url(settings: Settings) -> str:
     """The URL of the ledger: the one that is set, or that of the embedded server that is running.
 
     Raises:
-        LookupError: Neither is there; the message says what to do.
+        LookupError: Neither is there, or the embedded one does not answer; the message says what to do.
     """
     if settings.database_url is not None:
         return _with_driver(settings.database_url)
-    endpoints = read_endpoints(settings.home)
-    if endpoints is None:
+    url = database_of(settings.home)
+    if url is None:
         raise LookupError(
             f"No database: CALLBOARD_DATABASE_URL is not set and no embedded server runs under {settings.home}. "
             "Set it, or start one with `callboard up`."
         )
-    return endpoints.database_url
+    return url
 
 
 def _with_driver(url: str) -> str:

@@ -142,6 +142,13 @@ where state = 'pending' and payload is not null
 order by created_at, id limit :limit
 """)
 
+_AS_THEY_WERE = text("""
+select r.id from board.runs r
+join unnest(cast(:ids as uuid[]), cast(:moments as timestamptz[]), cast(:deliveries as text[]))
+  as g (id, created_at, delivery) using (id, created_at, delivery)
+where r.state = 'pending'
+""")
+
 _RESENT = text("""
 with taken as materialized (
     select r.id, r.created_at
@@ -338,6 +345,14 @@ def maybe_messageless(
     run_id, moment = after or (None, None)
     given = {"age": age, "sure": sure or age, "after_id": run_id, "after_moment": moment, "limit": limit}
     return connection.execute(_MESSAGELESS, given).mappings().all()
+
+
+def as_they_were(connection: Connection, suspects: Sequence[RowMapping]) -> Sequence[RowMapping]:
+    """Those of `maybe_messageless` that nobody has started since they were listed."""
+    given = _keys((row["id"], row["created_at"]) for row in suspects)
+    found = connection.execute(_AS_THEY_WERE, given | {"deliveries": [row["delivery"] for row in suspects]})
+    left = set(found.scalars())
+    return [row for row in suspects if row["id"] in left]
 
 
 def resent(connection: Connection, keys: Iterable[Key], *, note: str) -> None:

@@ -128,15 +128,18 @@ class RemoteAccounts:
     # Keys
 
     def keys(self, user_id: UUID | None, team: str | None, *, everything: bool) -> Sequence[Key]:
-        if team is None:
-            told = self._http.get("accounts", "keys", user_id=user_id, all=everything)
-        else:
-            told = self._http.get("teams", team, "keys", all=everything)
+        at = self._key_place() if team is None else ("teams", team)
+        told = self._http.get(*at, "keys", **{} if at[0] == "teams" else {"user_id": user_id}, all=everything)
         found = [_key(key) for key in models.Keys.model_validate(told).items]
         return [key for key in found if user_id in (None, key.user_id)]
 
     def revoke_key(self, key: str, why: str) -> Key:
-        return _key(models.Key.model_validate(self._http.delete("accounts", "keys", key, why=why)))
+        return _key(models.Key.model_validate(self._http.delete(*self._key_place(), "keys", key, why=why)))
+
+    def _key_place(self) -> tuple[object, ...]:
+        """Where everybody's keys are, or for a key that is confined to a team, that team's."""
+        team = models.Me.model_validate(self._http.get("me")).key_team
+        return ("accounts",) if team is None else ("teams", team)
 
 
 def _user(told: Any) -> User:  # noqa: ANN401 - JSON, as below

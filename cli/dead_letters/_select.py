@@ -27,7 +27,7 @@ Words = Annotated[
     typer.Argument(metavar="ID... | FILTER...", help="Ids of letters; or a filter, e.g. issue:12 'job:sync_*'."),
 ]
 FilterWords = Annotated[
-    list[str] | None, typer.Argument(metavar="FILTER...", help="A filter, e.g. issue:12 'job:sync_*' age:>2h.")
+    list[str] | None, typer.Argument(metavar="FILTER...", help="A filter, e.g. issue:12 'job:sync_*' 'age:>2h'.")
 ]
 JobFilter = Annotated[str | None, typer.Option("--job", metavar="JOB", help="Only letters of this job.")]
 ErrorFilter = Annotated[

@@ -141,7 +141,7 @@ class Board:
         if self._metrics is not None:
             self._metrics.tend()
         ended = [
-            f"{child.name} ended with exit code {child.exit_code}; see {self.logs / child.name}.log"
+            f"{child.name} {_end(child.exit_code)} and is started again; see {self.logs / child.name}.log"
             for child in (self._workforce.tend() if self._workforce else [])
         ]
         return ended + self.servers.tend()
@@ -170,6 +170,14 @@ class Board:
             kept = f"; had to be killed: {', '.join(killed)}" if killed else ""
             _try_to(say, f"callboard: stopped in {span(time.monotonic() - began)}{kept}. The data stay in "
                          f"{self.settings.home}.")  # fmt: skip
+
+
+def _end(exit_code: int) -> str:
+    """How a process ended: a negative exit code is the signal that killed it."""
+    try:
+        return f"ended with exit code {exit_code}" if exit_code >= 0 else f"was killed by {Signals(-exit_code).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"was killed by signal {-exit_code}"
 
 
 def _try_to(say: Say, line: str) -> None:

@@ -43,8 +43,8 @@ def create_key(asked: NewKey, me: Person, who: WhoAsks) -> CreatedKey:
 @router.delete("/keys/{key_id}", operation_id="revoke_key", summary="Revoke a key of your own")
 def revoke_key(key_id: UUID, me: Person, who: WhoAsks, why: Why = "") -> Key:
     """At once and for good."""
-    _require(key_id, user_id=me.user_id)
-    return Key.model_validate(operations.revoke_key(key_id, who=who, why=why))
+    found = _named(str(key_id), user_id=me.user_id)
+    return Key.model_validate(operations.revoke_key(found.id, who=who, why=why))
 
 
 @router.get("/teams/{team}/keys", operation_id="list_team_keys", summary="The keys of a team")
@@ -54,11 +54,11 @@ def list_team_keys(at: TeamManager, *, everything: Everything = False) -> Keys:
         return Keys.model_validate({"items": keys.listing(connection, team_id=at.team.id, everything=everything)})
 
 
-@router.delete("/teams/{team}/keys/{key_id}", operation_id="revoke_team_key", summary="Revoke a key of a team")
-def revoke_team_key(key_id: UUID, at: TeamManager, why: Why = "") -> Key:
-    """Whosever it is."""
-    _require(key_id, team_id=at.team.id)
-    return Key.model_validate(operations.revoke_key(key_id, who=at.who, why=why))
+@router.delete("/teams/{team}/keys/{key}", operation_id="revoke_team_key", summary="Revoke a key of a team")
+def revoke_team_key(key: KeyName, at: TeamManager, why: Why = "") -> Key:
+    """Whosever it is, at once and for good."""
+    found = _named(key, team_id=at.team.id)
+    return Key.model_validate(operations.revoke_key(found.id, who=at.who, why=why))
 
 
 @router.get("/accounts/keys", operation_id="list_all_keys", summary="The keys of everybody")
@@ -76,16 +76,20 @@ def list_all_keys(
 @router.delete("/accounts/keys/{key}", operation_id="revoke_any_key", summary="Revoke anybody's key")
 def revoke_any_key(key: KeyName, _: AccountsWriter, who: WhoAsks, why: Why = "") -> Key:
     """At once and for good."""
-    with transaction() as connection:
-        key_id = keys.named(connection, key).id
-    return Key.model_validate(operations.revoke_key(key_id, who=who, why=why))
+    return Key.model_validate(operations.revoke_key(_named(key).id, who=who, why=why))
 
 
-def _require(key_id: UUID, **belongs: UUID) -> None:
+def _named(key: str, **belongs: UUID) -> keys.Key:
+    """The key, if it belongs there; of any other it is not told that it exists."""
+    unknown = NotFound(f"No key is {key}.")
     with transaction() as connection:
-        found = keys.get(connection, key_id)
+        try:
+            found = keys.named(connection, key)
+        except NotFound:
+            raise unknown from None
     if any(getattr(found, name) != value for name, value in belongs.items()):
-        raise NotFound(f"No key is {key_id}.")
+        raise unknown
+    return found
 
 
 def _team(name: str, me: Me) -> UUID:

@@ -24,12 +24,14 @@ _EXAMPLES: dict[Resource, str] = {
     "failures": "kind:transient job:sync_*",
     "dead_letters": "state:open issue:12",
     "issues": "status:open severity:critical",
+    "audit": "who:anna@example.org action:dead_letter.*",
 }
 _NOUNS: dict[Resource, tuple[str, str]] = {
     "runs": ("run", "runs"),
     "failures": ("failure", "failures"),
     "dead_letters": ("dead letter", "dead letters"),
     "issues": ("issue", "issues"),
+    "audit": ("act", "acts"),
 }
 
 

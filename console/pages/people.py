@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -12,21 +11,18 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 from callboard.accounts import Principal, keys, projects, sign_in, teams, users
 from callboard.accounts.permissions import SCOPES, Permission, may, require
 from callboard.errors import CallboardError, Invalid, NotFound
-from callboard.filters import parse
-from callboard.ledger import pages
 from callboard.ledger.account_tables import BOARD_ROLES
 from callboard.operations import accounts
 from console import deps
 from console.deps import Ledger, SignedIn  # noqa: TC001 - FastAPI reads annotations at run time
 from console.pages._kit import Back, Person, Told, Why, act, show
+from console.pages._listing import look
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from callboard.filters import Filter
-
 router = APIRouter(include_in_schema=False)
-_PAGE = 100
+_AUDIT = "/admin/audit"
 
 
 def _auditor(me: SignedIn) -> Principal:
@@ -43,34 +39,10 @@ Auditor = Annotated[Principal, Depends(_auditor)]
 Admin = Annotated[Principal, Depends(_admin)]
 
 
-@router.get("/admin/audit")
-def audit(
-    request: Request,
-    ledger: Ledger,
-    _me: Auditor,
-    *,
-    who: str = "",
-    action: str = "",
-    resource: str = "",
-    cursor: str = "",
-) -> Response:
-    """Every act, newest first; an action may end in `*`, or in the dot before it."""
-    asked = {"who": who.strip(), "action": action.strip(), "resource": resource.strip()}
-    page = pages.page(ledger, _acts(**asked), cursor=cursor or None, limit=_PAGE)
-    given = {name: value for name, value in {**asked, "cursor": page.next}.items() if value}
-    older = f"/admin/audit?{urlencode(given)}" if page.next else ""
-    narrowed = any(asked.values())
-    return show(
-        request, ledger, "audit.html", rows=page.rows, asked=asked, narrowed=narrowed, older=older, paged=cursor
-    )
-
-
-def _acts(who: str, action: str, resource: str) -> Filter:
-    chosen = parse("", "audit")
-    said = {"who": who, "action": f"{action}*" if action.endswith(".") else action, "resource": resource}
-    for key, value in said.items():
-        chosen = chosen.and_(key, value, pattern=key == "action") if value else chosen
-    return chosen
+@router.get(_AUDIT)
+def audit(request: Request, ledger: Ledger, _me: Auditor, q: str = "", cursor: str = "") -> Response:
+    """Every act, newest first."""
+    return show(request, ledger, "audit.html", list=look(ledger, "audit", _AUDIT, q=q, cursor=cursor))
 
 
 # Accounts

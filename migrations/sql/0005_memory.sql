@@ -376,6 +376,7 @@ CREATE TABLE memory.external_objects (
     CONSTRAINT external_objects_connection_id_source_object_id_key UNIQUE (connection_id, source_object_id),
     CONSTRAINT external_objects_connection_id_fkey FOREIGN KEY(connection_id) REFERENCES memory.connections (id) ON DELETE CASCADE
 );
+CREATE INDEX external_objects_text_idx ON memory.external_objects (connection_id, content_hash) WHERE deleted_at IS NULL;
 CREATE TABLE memory.sync_jobs (
     id UUID NOT NULL,
     connection_id UUID NOT NULL,
@@ -405,6 +406,7 @@ CREATE TABLE memory.sync_jobs (
     CONSTRAINT sync_jobs_tenant_id_fkey FOREIGN KEY(tenant_id) REFERENCES memory.tenants (id),
     CONSTRAINT sync_jobs_idempotency_key_key UNIQUE (idempotency_key)
 );
+CREATE INDEX sync_jobs_connection_idx ON memory.sync_jobs (connection_id, created_at);
 CREATE INDEX sync_jobs_in_flight_idx ON memory.sync_jobs (tenant_id) WHERE status IN ('PENDING', 'RUNNING');
 CREATE UNIQUE INDEX sync_jobs_one_at_a_time ON memory.sync_jobs (connection_id) WHERE status IN ('PENDING', 'RUNNING');
 CREATE TABLE memory.webhook_attempts (
@@ -490,6 +492,7 @@ COMMENT ON COLUMN memory.webhook_deliveries.replay_of IS 'the dead letter that i
 COMMENT ON COLUMN memory.webhook_deliveries.run_id IS 'the run that ended it';
 COMMENT ON COLUMN memory.webhook_deliveries.looked_after_until IS 'until when a run is on its way; then the poller sends another';
 COMMENT ON COLUMN memory.embeddings.content_hash IS 'of the text that was embedded';
+COMMENT ON COLUMN memory.external_objects.content_hash IS 'as source_input_hash of a candidate';
 COMMENT ON COLUMN memory.memory_candidates.sync_job_id IS 'the sync that proposed it';
 COMMENT ON COLUMN memory.memory_candidates.source_input_hash IS 'of the sanitised input, keyed as content_hash is';
 COMMENT ON COLUMN memory.memory_candidates.turn IS 'how often its text came before: again once its key said something else';

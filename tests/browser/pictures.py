@@ -14,10 +14,12 @@ import pytest
 
 from callboard.accounts.principal import Principal, load
 from callboard.embedded import EmbeddedServers
+from callboard.filters import parse
 from callboard.job import all_jobs
 from callboard.ledger import migrate
 from callboard.ledger.database import transaction
-from callboard.operations import accounts, issues
+from callboard.operations import accounts, issues, replays
+from callboard.views.replays import get
 from observability import logs
 from tests.browser import history
 from tests.browser.chromium import open_browser
@@ -26,6 +28,8 @@ from tests.browser.visitor import visiting
 from tests.support import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from playwright.sync_api import Browser, Page
 
     from tests.browser.theatre import Theatre
@@ -74,8 +78,8 @@ def main() -> int:
     return 0
 
 
-def _stage(theatre: Theatre) -> list[Shot]:
-    """Let a night happen."""
+def _stage(theatre: Theatre) -> Iterator[Shot]:
+    """Let a night happen, and the morning after it."""
     failed = [
         theatre.send(
             "webhook.deliver", delivery=f"wd_{n}1", endpoint=f"https://hooks.{who}.example/in", authorization="Bearer x"
@@ -106,7 +110,21 @@ def _stage(theatre: Theatre) -> list[Shot]:
         "update board.schedules set paused_at = now() - interval '2 h', paused_by = 'cli:anna' where job = 'compact'"
     )
     eventually(lambda: theatre.board.one(_TOLD) >= len(running), 15, what="progress, and a heartbeat that tells of it")
-    return _shots(theatre, retried, running[0], waiting, counted)
+    yield from _shots(theatre, retried, running[0], waiting, counted)
+    yield from _bulk_replay(theatre, me)
+
+
+def _bulk_replay(theatre: Theatre, me: Principal) -> Iterator[Shot]:
+    """The endpoints are mended, and their letters replayed, as slowly as they ask for."""
+    theatre.jobs.MENDED.set()
+    chosen = parse("job:webhook.*", "dead_letters")
+    number = replays.start(chosen, who=me.who(), why="the endpoints are mended", rate=1)
+    eventually(lambda: get(number).replayed > 4, 20, what="the first letters of the bulk replay")
+    yield Shot("dead-letters-bulk", f"/admin/dead_letters/bulk/{number}")
+    yield Shot("dead-letters-bulk-light", f"/admin/dead_letters/bulk/{number}", dark=False)
+    replays.stop(number, who=me.who(), why="that was enough")
+    eventually(lambda: get(number).over, 20, what="the end of the bulk replay")
+    yield Shot("dead-letters-bulk-stopped", f"/admin/dead_letters/bulk/{number}")
 
 
 def _anna(theatre: Theatre) -> Principal:

@@ -295,7 +295,7 @@ def test_an_admin_lets_somebody_in_by_a_link(sign_in: SignIn, theatre: Theatre) 
     assert "kept out" in anna.told()
     nina.page.reload()
     assert "/sign-in" in nina.page.url
-    page = anna.go("/admin/audit?action=user.*")
+    page = anna.go("/admin/audit?q=action:user.*")
     expect(page.locator("tbody tr").first).to_contain_text("user.disable")
 
 

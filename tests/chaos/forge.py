@@ -1,6 +1,6 @@
 """Runs jobs in forks of one process that has imported everything, and kills a fork at the step it is told.
 
-A step is a statement or a commit at Postgres, or a request to the outside. What the job sends is drained in the same
+A step is a statement or a commit at Postgres, or a request or connection to the outside. What the job sends is drained in the same
 fork: single-threaded, in order, without waiting for delays; so step number k is the same moment in every run.
 
     python -m tests.chaos.forge    reads one JSON document a line: {"environment", "job", "arguments", "kill_at"},
@@ -20,6 +20,7 @@ import dramatiq
 import httpx
 import httpx2
 import openai  # noqa: F401 - takes its time, once
+import psycopg
 from sqlalchemy import Engine, event, text
 
 from callboard.compose import get_broker
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CATALOGUES = ("actors.memory", "actors.revenue")
+# Statements at the driver, for some jobs speak to it; the second client is openai's.
+_ACTS: tuple[tuple[type[Any], str], ...] = (
+    (psycopg.Cursor, "execute"),
+    (psycopg.Cursor, "executemany"),
+    (httpx.Client, "send"),
+    (httpx2.Client, "send"),
+)
 #: Attempts of one run and all that it sends.
 _MOST = 20_000
 
@@ -53,28 +61,23 @@ class Steps:
 
     def watch(self) -> None:
         """From now on, in this process."""
-        event.listen(Engine, "before_cursor_execute", self.take)
         event.listen(Engine, "commit", self.take)
-        for client in _clients():
-            self._wrap(client)
+        for owner, name in _ACTS:
+            self._wrap(owner, name)
         sys.addaudithook(self._heard)
 
-    def _wrap(self, client: type[Any]) -> None:
-        send: Callable[..., Any] = client.send
+    def _wrap(self, owner: type[Any], name: str) -> None:
+        act: Callable[..., Any] = getattr(owner, name)
 
-        def counted(this: object, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - httpx's own signature
+        def counted(this: object, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the act's own signature
             self.take()
-            return send(this, *args, **kwargs)
+            return act(this, *args, **kwargs)
 
-        client.send = counted
+        setattr(owner, name, counted)
 
     def _heard(self, name: str, _arguments: tuple[object, ...]) -> None:
-        if name == "http.client.connect":
+        if name == "socket.connect":
             self.take()
-
-
-def _clients() -> tuple[type[Any], ...]:
-    return httpx.Client, httpx2.Client  # the second one is the openai client's
 
 
 def serve() -> None:

@@ -29,6 +29,7 @@ from sandbox.company import Plan, fill
 from sandbox.town import Town
 from tests.chaos.forge import CATALOGUES
 from tests.chaos.portrait import difference, portrait
+from tests.support import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,8 +50,8 @@ _MORE = """
 insert into memory.recalls (memory_id, tenant_id, user_id, recalled_at)
 select m.id, m.tenant_id, m.user_id, now() - interval '1 minute' * g
 from (select * from memory.memories where retention_status = 'active' order by id limit 3) m, generate_series(1, 12) g;
-insert into memory.webhook_deliveries (webhook_id, event_id, event_type, payload_json, created_at)
-select id, 'msg_' || id, 'memory.created',
+insert into memory.webhook_deliveries (id, webhook_id, event_id, event_type, payload_json, created_at)
+select 1000000 + row_number() over (order by id), id, 'msg_' || id, 'memory.created',
        '{"type": "memory.created", "timestamp": "2026-01-01T00:00:00Z", "data": {}}', now() - interval '1 minute'
 from memory.webhooks;
 update memory.memories set last_accessed_at = now() - interval '40 days', created_at = now() - interval '41 days',
@@ -60,6 +61,10 @@ delete from memory.siem_destinations
 where tenant_id <> (select tenant_id from memory.audit_logs order by created_at desc limit 1);
 update memory.audit_logs set created_at = now() - interval '400 days'
 where id % 3 = 0 and tenant_id not in (select tenant_id from memory.siem_destinations);
+"""
+_OTHERS = """
+select count(*) from pg_stat_activity
+where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
 """
 
 
@@ -139,10 +144,11 @@ class Proof:
     Args:
         forge: Runs the jobs.
         scene: Gives the URL of a fresh database with the scene, and takes it away again.
+        town: Whom the jobs call.
     """
 
-    def __init__(self, forge: Forge, scene: Callable[[Case], Any]) -> None:
-        self._forge, self._scene = forge, scene
+    def __init__(self, forge: Forge, scene: Callable[[Case], Any], town: Town) -> None:
+        self._forge, self._scene, self.town = forge, scene, town
 
     def of(self, case: Case, *, points: int, dice: random.Random) -> Finding:
         """Run it once, twice, and killed at so many points."""
@@ -174,6 +180,7 @@ class Proof:
             told = self._forge.run(case.job, case.arguments, database=url, kill_at=at)
             if told["killed"]:
                 found.killed_at.append(at)
+                eventually(lambda: _is_alone(url), what="the end of the dead one's locks")
             self._go(case, url, found, f"after a kill at {at}")
             self._compare(url, case, clean, found, f"killed at {at} of {found.steps}")
 
@@ -189,6 +196,13 @@ class Proof:
             found.wrong.append(f"{when}:\n{told}")
 
 
+def _is_alone(url: str) -> bool:
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        return connection.execute(_OTHERS).fetchone() == (0,)
+
+
+#: A delivery of the scene's own.
+DELIVER = Case("webhook.deliver", "memory", {"delivery": "wd_1000001"})
 CASES = (
     Case("auto_summarization_job", "memory"),
     Case("apply_forgetting_policies_job", "memory"),
@@ -203,6 +217,7 @@ CASES = (
     Case("intelligence_reevaluate", "memory"),
     Case("refresh_embeddings", "memory"),
     Case("webhook.poll", "memory"),
+    DELIVER,
     Case("revenuecat_sync_all", "revenue"),
     Case("soft_delete_cleanup", "revenue"),
     Case("partition_creation", "revenue"),
@@ -272,7 +287,7 @@ def prepared(server_url: str) -> Iterator[Proof]:
         scenes = Scenes(server_url, town)
         forge = Forge(environment_of(scenes, town))
         try:
-            yield Proof(forge, scenes)
+            yield Proof(forge, scenes, town)
         finally:
             forge.close()
 

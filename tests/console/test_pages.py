@@ -37,6 +37,12 @@ select gen_random_uuid(), now() - n * interval '1 s', 'load', 'upkeep', 'complet
 from generate_series(1, 40) n
 """
 
+_ACTS = """
+insert into board.audit (at, who, action, resource_type, resource_id)
+select now() - n * interval '1 s', 'cli:anna', 'queue.pause', 'queue', case n when 15 then 'first' else 'mail' end
+from generate_series(1, 15) n
+"""
+
 
 @pytest.fixture
 def served(board: Board) -> Iterator[ConsoleServer]:
@@ -139,22 +145,43 @@ def test_a_choice_that_is_none_is_refused_by_name(
 
 
 def test_the_audit_is_narrowed_and_paged(admin: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.pages.people._PAGE", 2)
+    monkeypatch.setattr("callboard.ledger.pages._MOST_ROWS", 2)
     for name in ("a", "b", "c"):
         accounts.create_team(name, who=WHO)
     anna = add_user(email="anna@example.org")
     accounts.set_name(anna, "Anna", who=Who(f"manual:user:{anna}"))
-    page = admin.get("/admin/audit", params={"action": "team.*"}).text
+    page = admin.get("/admin/audit", params={"q": "action:team.* type:team"}).text
     assert page.count("team.create") == 2
+    assert 'href="/admin/audit?q=action%3Ateam.%2A" aria-label="Remove type:team"' in page
+    assert "3 acts" in page
     link = re.search(r'href="([^"]+)" rel="next">Older', page)
     assert link, page
     page = admin.get(html.unescape(link[1])).text
     assert page.count("team.create") == 1
     assert 'rel="next"' not in page
-    page = admin.get("/admin/audit", params={"who": "ANNA@example.org"}).text
+    page = admin.get("/admin/audit", params={"q": "who:ANNA@example.org"}).text
     assert len(re.findall(r'id="a-\d+"', page)) == 1
     assert "user.rename" in page
-    assert admin.get("/admin/audit", params={"cursor": "nonsense"}).status_code == 400
+    for wrong in ({"q": "actor:anna"}, {"cursor": "nonsense"}):
+        page = admin.get("/admin/audit", params=wrong).text
+        assert 'id="q-wrong" role="alert"' in page
+        assert "Nobody has done anything" not in page
+
+
+def test_an_audit_that_is_not_searched_to_its_end_says_so(
+    admin: httpx.Client, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty page of it is no "nothing there"."""
+    monkeypatch.setattr(_search, "PATIENCE", 0.0)
+    monkeypatch.setattr(_search, "FIRST_WINDOW", 10)
+    board.execute(_ACTS)
+    page = admin.get("/admin/audit", params={"q": "resource:first"}).text
+    assert "No act fits so far" in page
+    assert "nothing older was searched yet" in page
+    link = re.search(r'href="([^"]+)" rel="next">Search further', page)
+    assert link, page
+    assert ">first</span>" in admin.get(html.unescape(link[1])).text
+    assert "No act fits<" in admin.get("/admin/audit", params={"q": "who:nobody@example.org"}).text
 
 
 def test_people_without_the_board_begin_with_their_teams(served: ConsoleServer) -> None:

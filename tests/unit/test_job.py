@@ -52,8 +52,12 @@ def test_a_job_is_an_actor_that_carries_its_spec() -> None:
         ({"queue": "a b"}, "queue='a b' must start with a letter"),
         ({"cadence": "*/5 * * * *"}, "is no cadence; write cron("),
         ({"retry": 3}, "is no retry policy; write Backoff(max_retries=3)"),
-        ({"time_limit": 0}, "time_limit=0 must be a number above 0"),
-        ({"time_limit": True}, "time_limit=True must be a number above 0"),
+        ({"time_limit": 0}, "time_limit=0 must be a number of seconds above 0"),
+        ({"time_limit": True}, "time_limit=True must be a number of seconds above 0"),
+        ({"concurrency": 0}, "concurrency=0 must be a number above 0"),
+        ({"max_retries": 3}, "unknown option 'max_retries'; write retry=Backoff(max_retries=3, base=15, cap=3600)."),
+        ({"periodic": None}, "unknown option 'periodic'; write cadence=cron('*/5 * * * *')"),
+        ({"timeout": 60}, "unknown option 'timeout'; write time_limit=60, in seconds."),
         ({"on_crash": "explode"}, "must be one of redeliver, fail"),
         ({"scope": "team"}, "must be one of system, project"),
         ({"log_level": "loud"}, "must be one of debug, info, warning, error"),
@@ -101,6 +105,12 @@ def test_arguments_are_held_against_the_signature_when_they_are_sent(callboard_b
         greet.send()
     with pytest.raises(ArgumentsError, match="unexpected keyword argument 'tims'"):
         greet.send("Anna", tims=2)
+    with pytest.raises(ArgumentsError, match=r"was given 7 as an item; write \(7,\)"):
+        greet.send_many([("Anna",), 7])  # type: ignore[list-item]  # the mistake under test
+    with pytest.raises(ArgumentsError, match=r"was given 'Anna' as an item; write \('Anna',\)"):
+        greet.send_many(["Anna"])
+    with pytest.raises(ArgumentsError, match=r"unknown option 'countdown'; write delay="):
+        greet.send_with_options(args=("Anna",), countdown=10)
     assert callboard_broker.sent == []
 
 

@@ -35,12 +35,28 @@ def test_all_modules_of_a_package_are_loaded(package: Path, monkeypatch: pytest.
         get_job("acme_nightli")
 
 
+def test_a_module_in_the_current_folder_is_found_after_what_is_installed(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (package / "here.py").write_text("from callboard import job\njob('acme_here')(print)\n")
+    (package.parent / "json.py").write_text("raise RuntimeError('hides the standard library')\n")
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(package.parent)])
+    monkeypatch.chdir(package.parent)
+    load_module("acme_jobs")
+    assert get_job("acme_here").spec.name == "acme_here"
+    assert sys.path[-1] == str(package.parent)
+
+
 @pytest.mark.parametrize(
     ("name", "code", "told"),
     [
         ("acme_jobs.missing", None, "'acme_jobs.missing' does not exist; correct CALLBOARD_ACTORS"),
         ("acme_jobs.needs", "import no_such_library\n", "needs the module 'no_such_library'; install it"),
-        ("acme_jobs.broken", "1 / 0\n", "cannot be imported: ZeroDivisionError: division by zero"),
+        (
+            "acme_jobs.broken",
+            "\n1 / 0\n",
+            "cannot be imported: ZeroDivisionError: division by zero (broken.py, line 2)",
+        ),
         ("acme_jobs.wrong", "from callboard import job\njob('x', queu='y')(print)\n", "did you mean 'queue'"),
     ],
 )

@@ -94,7 +94,7 @@ class _Sync:
                 return
             self._next()
         if task.read_to_end and task.type == "FULL" and self._source.complete and not task.failed_items:
-            self._run.count(memories_deleted=forget_unseen(task, self._clock()))
+            self._run.count(**forget_unseen(task, self._clock()))
         state.complete(task, self._clock(), self._note())
 
     def _note(self) -> str | None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError
 
-from actors.memory.candidates import Candidate, propose
+from actors.memory.candidates import Candidate, propose, sanitised
 from actors.memory.syncs import _page_statements as sql
 from actors.memory.syncs.state import Lost
-from actors.memory.texts import Keyring
+from actors.memory.texts import Keyring, Unreadable
+from actors.memory.users import hold_users
 from callboard import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -61,27 +63,35 @@ def write_page(task: Task, page: Page, now: datetime) -> Counter[str]:
     return counts
 
 
-def forget_unseen(task: Task, now: datetime) -> int:
+def forget_unseen(task: Task, now: datetime) -> Counter[str]:
     """After everything was read: what did not come is gone at the provider.
 
     Returns:
-        How many memories end with it.
+        `memories_deleted`, and `candidates`: of others that say the same.
     """
-    ended = 0
+    counts: Counter[str] = Counter(candidates=0, memories_deleted=0)
     while True:
         with transaction() as connection:
             given = {"connection": task.connection_id, "since": task.created_at, "now": now, "size": _BATCH}
-            gone = list(connection.scalars(sql.UNSEEN, given))
-            number = _end_memories(connection, gone, now)
-            connection.execute(sql.ADD_DELETED, {"id": task.id, "number": number})
-        ended += number
+            gone = _hashes(connection.execute(sql.UNSEEN, given))
+            _hold(connection, gone)
+            found = _end(connection, task, gone, Keyring.of(connection, [task.user_id]), now)
+            connection.execute(sql.ADD, {"id": task.id, "candidates": 0, "memories_deleted": 0, **found})
+        counts += found
         if len(gone) < _BATCH:
-            return ended
+            return counts
 
 
 def _write(connection: Connection, task: Task, page: Page, now: datetime) -> Counter[str]:
     objects = {_clean(one.id): one for one in page.objects}  # the last one counts, where an item came twice
     counts: Counter[str] = Counter()
+    given = {
+        "connection": task.connection_id,
+        "ids": [name for name, one in objects.items() if one.deleted],
+        "now": now,
+    }
+    gone = _hashes(connection.execute(sql.DELETE, given))
+    _hold(connection, gone)
     keyring = Keyring.of(connection, [task.user_id])
     there = [one for one in objects.values() if not one.deleted]
     try:
@@ -89,12 +99,7 @@ def _write(connection: Connection, task: Task, page: Page, now: datetime) -> Cou
             counts += _write_objects(connection, task, there, keyring, now)
     except (DataError, IntegrityError, ValueError):
         counts += _write_singly(connection, task, there, keyring, now)
-    given = {
-        "connection": task.connection_id,
-        "ids": [name for name, one in objects.items() if one.deleted],
-        "now": now,
-    }
-    counts["memories_deleted"] = _end_memories(connection, list(connection.scalars(sql.DELETE, given)), now)
+    counts += _end(connection, task, gone, keyring, now)
     for bad in page.bad:
         _log.warning("sync.object_failed", sync_job_id=str(task.id), source_object_id=bad.id, error=bad.why)
     counts["failed_items"] += len(page.bad)
@@ -127,14 +132,15 @@ def _write_objects(
     """
     if not objects:
         return Counter()
-    rows = [_row(one, keyring.hash(task.user_id, words_of(one))) for one in objects]
+    rows = [_row(one, keyring.hash(task.user_id, sanitised(words_of(one)))) for one in objects]
     seen = max(now, task.created_at)  # whatever the clock says, it came in this job
     given = {"connection": task.connection_id, "seen": seen, "rows": orjson.dumps(rows).decode()}
     by_id = {_clean(one.id): one for one in objects}
     changed = [row for row in connection.execute(sql.UPSERT, given) if row.is_changed]
     worth = [row for row in changed if words_of(by_id[row.source_object_id])]
     made = [_candidate(task, by_id[row.source_object_id], row.id, again=row.is_back) for row in worth]
-    return Counter(candidates=propose(connection, made, keyring=keyring))
+    left = _heirs(connection, task, {row.id: row.said for row in changed if row.said is not None}, keyring)
+    return Counter(candidates=propose(connection, [*left, *made], keyring=keyring))
 
 
 def _row(one: SourceObject, content_hash: str) -> dict[str, Any]:
@@ -152,6 +158,12 @@ def _row(one: SourceObject, content_hash: str) -> dict[str, Any]:
 
 
 def _candidate(task: Task, one: SourceObject, object_id: int, *, again: bool) -> Candidate:
+    return _proposal(task, object_id, one.id, category=one.category, content=words_of(one), again=again)
+
+
+def _proposal(
+    task: Task, object_id: int, source_object_id: str, *, category: str, content: str, again: bool
+) -> Candidate:
     return Candidate(
         tenant_id=task.tenant_id,
         user_id=task.user_id,
@@ -160,9 +172,9 @@ def _candidate(task: Task, one: SourceObject, object_id: int, *, again: bool) ->
         source_object_id=object_id,
         sync_job_id=task.id,
         source_type=task.provider,
-        category=one.category,
-        content=words_of(one),
-        extracted_key=f"{task.provider} {one.id}",
+        category=category,
+        content=content,
+        extracted_key=f"{task.provider} {source_object_id}",
         again=again,
     )
 
@@ -179,8 +191,35 @@ def _clean(words: str) -> str:
     return words.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _end_memories(connection: Connection, objects: list[int], now: datetime) -> int:
-    if not objects:
-        return 0
-    connection.execute(sql.DROP_CANDIDATES, {"objects": objects, "now": now})
-    return connection.execute(sql.END_MEMORIES, {"objects": objects, "now": now}).rowcount
+def _hashes(rows: Iterable[Any]) -> dict[int, str]:
+    return {row.id: row.content_hash for row in rows}
+
+
+def _hold(connection: Connection, gone: Mapping[int, str]) -> None:
+    if gone:
+        connection.execute(sql.HOLD_CANDIDATES, {"objects": list(gone)})
+
+
+def _end(connection: Connection, task: Task, gone: Mapping[int, str], keyring: Keyring, now: datetime) -> Counter[str]:
+    """End what is of objects that are gone, and propose what others of the connection still say."""
+    if not gone:
+        return Counter()
+    left = _heirs(connection, task, gone, keyring)
+    connection.execute(sql.DROP_CANDIDATES, {"objects": list(gone), "now": now})
+    hold_users(connection, [task.user_id])
+    ended = connection.scalars(sql.END_MEMORIES, {"objects": list(gone), "now": now}).all()
+    connection.execute(sql.REVIVE, {"memories": ended})
+    return Counter(memories_deleted=len(ended), candidates=propose(connection, left, keyring=keyring))
+
+
+def _heirs(connection: Connection, task: Task, lost: Mapping[int, str], keyring: Keyring) -> list[Candidate]:
+    """Proposals of texts, by the objects that said them until now, for others that say the same and have no own."""
+    given = {"connection": task.connection_id, "objects": list(lost), "hashes": list(lost.values())}
+    made = []
+    for row in connection.execute(sql.HEIRS, given) if lost else ():
+        with suppress(Unreadable):
+            content = keyring.decrypt(task.user_id, bytes(row.content_ciphertext))
+            made.append(
+                _proposal(task, row.id, row.source_object_id, category=row.category, content=content, again=True)
+            )
+    return made

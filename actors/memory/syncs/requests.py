@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from actors.memory.syncs.job import run_sync_job
 from actors.memory.syncs.lost import reclaim
-from callboard import NotFound, outbox
+from callboard import DuplicateRun, NotFound, outbox
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -61,3 +61,11 @@ def request_sync(
         raise NotFound(f"No connection {connection_id}: it was removed, or never made.")
     found: UUID = there.id
     return found
+
+
+def run_of(connection: Connection, job_id: UUID) -> UUID:
+    """The run of a sync job in flight; one that was cut off and has none gets another."""
+    try:
+        return outbox.send(connection, run_sync_job, str(job_id)).id
+    except DuplicateRun as error:
+        return error.existing

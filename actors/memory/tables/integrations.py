@@ -103,6 +103,7 @@ sync_jobs = Table(
         unique=True,
         postgresql_where=text("status IN ('PENDING', 'RUNNING')"),
     ),
+    Index("sync_jobs_connection_idx", "connection_id", "created_at"),
     Index("sync_jobs_in_flight_idx", "tenant_id", postgresql_where=text("status IN ('PENDING', 'RUNNING')")),
 )
 
@@ -115,10 +116,11 @@ external_objects = Table(
     Column("type", Text, nullable=False),
     Column("url", Text),
     Column("metadata", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
-    Column("content_hash", Text, nullable=False),
+    Column("content_hash", Text, nullable=False, comment="as source_input_hash of a candidate"),
     time("seen_at", required=True),
     time("deleted_at"),
     UniqueConstraint("connection_id", "source_object_id"),
+    Index("external_objects_text_idx", "connection_id", "content_hash", postgresql_where=text("deleted_at IS NULL")),
 )
 
 memory_candidates = Table(

@@ -112,6 +112,22 @@ def test_keys_are_listed_and_revoked_from_far(line: Line, admin: UUID, board: Bo
     assert board.one("select why from board.audit where action = 'api_key.revoke'") == "lost"
 
 
+def test_a_team_s_key_lists_and_revokes_the_keys_of_its_team(line: Line, admin: UUID, board: Board) -> None:
+    owner = add_user(None, email="tess@example.org")
+    team, other = add_team("growth", owner=owner), add_team("finance", owner=owner)
+    key, foreign = add_key(owner, ("jobs:read",), team.id), add_key(owner, ("jobs:read",), other.id)
+    line.key = add_key(owner, SCOPES, team.id)
+    prefixes = [one["prefix"] for one in line.far("keys", "list", "--json").json]
+    assert prefixes == [line.key[:11], key[:11]]
+    done(line, "keys", "revoke", f"{key[:11]}…", "--why", "lost")
+    assert [one["prefix"] for one in line.far("keys", "list", "--json").json] == [line.key[:11]]
+    assert board.query("select team_id, why from board.audit where action = 'api_key.revoke'") == [(team.id, "lost")]
+    for hidden in (foreign[:11], add_key(admin, ("jobs:read",))[:11], "cb_unknown"):
+        refused = line.far("keys", "revoke", hidden)
+        assert (refused.code, f"No key is {hidden}." in refused.err) == (4, True), refused
+    assert board.one("select count(*) from board.api_keys where revoked_at is not null") == 1
+
+
 def test_what_is_refused_is_refused_with_the_same_code(line: Line) -> None:
     for argv, code in (
         (("users", "role", "nobody@example.org", "viewer"), 4),

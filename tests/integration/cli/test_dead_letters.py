@@ -184,6 +184,7 @@ def test_a_bulk_replay_is_left_to_the_workers(board: Board, three: list[int], wo
     one = board("dead-letters", "replay", str(three[0]), "--detach")
     assert "Bulk replay 2 of 1 letter is asked for." in one.out
     assert f"callboard cancel {one.out.split()[-3]}" in one.out
+    (board.folder / "mended").touch()
     worker()
     eventually(lambda: {letter["state"] for letter in letters(board)} == {"replayed"}, 20)
     assert board("run", "show", asked["run_id"]).code == 0

@@ -1,4 +1,4 @@
-"""`callboard webhooks`, `destinations` and `integrations`: what operators enter, and what becomes of its secrets."""
+"""Doors to the outside: webhooks, destinations, connections, integrations; what operators enter, and its secrets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from actors.memory.settings import get_memory_settings
 from callboard import unseal
 from callboard.exits import Exit
 from callboard.ledger.database import transaction
+from sandbox.google_drive import GoogleDriveStandIn
+from tests.integration.memory.syncing import point_at
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+
     from tests.integration.cli.conftest import Answer, Board
 
 TOKEN = "hunter2-hunter2-hunter2"
@@ -42,6 +48,27 @@ def a_tenant(name: str = "Acme") -> UUID:
             text("insert into memory.tenants (id, name) values (:id, :name)"), {"id": tenant, "name": name}
         )
     return tenant
+
+
+def a_user(tenant: UUID, email: str = "anna@acme.example") -> UUID:
+    user = uuid4()
+    with transaction() as connection:
+        connection.execute(
+            text("insert into memory.users (id, tenant_id, email) values (:id, :tenant, :email)"),
+            {"id": user, "tenant": tenant, "email": email},
+        )
+    return user
+
+
+@pytest.fixture
+def drive(sealing: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleDriveStandIn]:
+    """Google Drive, as commands and workers know it, with a document."""
+    del sealing
+    with GoogleDriveStandIn() as stand_in:
+        point_at(monkeypatch, "google_drive", stand_in)
+        stand_in.put("1", "Office", "The office moves to Lisbon in May.")
+        yield stand_in
+    get_memory_settings.cache_clear()
 
 
 def a_project(name: str = "Shop") -> UUID:
@@ -258,3 +285,90 @@ def test_revenuecat_is_connected_and_disconnected(sealing: Board, monkeypatch: p
     assert [action for action, _ in audited()] == [
         f"integration.{each}" for each in ("connect", "disconnect", "connect")
     ]
+
+
+def connected(board: Board, monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
+    """A connection that the command made, as the list shows it."""
+    say(monkeypatch, "refresh-0")
+    made = done(board("connections", "add", *words, "--tenant", "Acme", "--user", "Anna@acme.example", "--stdin"))
+    (row,) = listed(board, "connections", "list", "--tenant", "Acme")
+    assert f"`callboard connections sync {row['id']} --wait`" in " ".join(made.split())
+    return row
+
+
+def test_a_connection_is_added_and_synced_and_its_documents_are_remembered(
+    drive: GoogleDriveStandIn,
+    sealing: Board,
+    monkeypatch: pytest.MonkeyPatch,
+    worker: Callable[..., subprocess.Popen[str]],
+) -> None:
+    user = a_user(a_tenant())
+    monkeypatch.setenv("CALLBOARD_ACTORS", "actors.memory.syncs,actors.memory.capture")
+    row = connected(sealing, monkeypatch, "google_drive")
+    worker()
+    for words in (("connections", "sync", row["id"], "--wait"), ("trigger", "process_capture_queue_job", "--wait")):
+        out, err = sealing.start(*words).communicate(timeout=60)
+        assert "completed" in out, err
+    found = rows("select user_id, extracted_key, source from memory.memories")
+    assert found == [(user, "google_drive_1", "google_drive")]
+    (after,) = listed(sealing, "connections", "list")
+    assert (after["last_status"], after["last_error"]) == ("COMPLETED", None)
+    assert "completed" in done(sealing("connections", "list"))
+    assert drive.requests
+    told = "select event_type, category, payload_json->>'id' from memory.audit_logs where resource_type = 'connection'"
+    acts = ("added", "sync_requested")
+    assert rows(f"{told} order by id") == [(f"connection.{each}", "security", row["id"]) for each in acts]
+
+
+def test_a_connection_is_disabled_enabled_and_gets_another_token(
+    drive: GoogleDriveStandIn, sealing: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del drive
+    a_user(a_tenant())
+    row = connected(sealing, monkeypatch, "google_drive", "--frequency", "daily", "--at", "07:30")
+    kept = rows("select access_token, refresh_token, frequency, sync_at::text from memory.connections")
+    ((access, refresh, *cadence),) = kept
+    assert (access, unseal(bytes(refresh)).decode(), cadence) == (None, "refresh-0", ["DAILY", "07:30:00"])
+    done(sealing("connections", "disable", row["id"], "--why", "left us"))
+    refused = sealing("connections", "sync", row["id"])
+    assert (refused.code, f"`callboard connections enable {row['id']}` first" in refused.err) == (Exit.FAILED, True)
+    say(monkeypatch, TOKEN)
+    assert "disabled still" in done(sealing("connections", "token", row["id"], "--stdin"))
+    done(sealing("connections", "enable", row["id"]))
+    with transaction() as connection:
+        connection.execute(text("update memory.connections set status = 'needs_reauth', access_token = 'old'"))
+    assert f"callboard connections token {row['id']}" in " ".join(done(sealing("connections", "list")).split())
+    refused = sealing("connections", "sync", row["id"])
+    assert (refused.code, "is needs_reauth" in refused.err) == (Exit.FAILED, True)
+    say(monkeypatch, TOKEN[::-1])
+    done(sealing("connections", "token", row["id"], "--stdin"))
+    ((status, access, refresh, due),) = rows(
+        "select status, access_token, refresh_token, next_scheduled_sync <= now() from memory.connections"
+    )
+    assert (status, access, unseal(bytes(refresh)).decode(), due) == ("active", None, TOKEN[::-1], True)
+    acts = [("add", ""), ("disable", "left us"), ("token", ""), ("enable", ""), ("token", "")]
+    assert audited() == [(f"connection.{action}", why) for action, why in acts]
+    seen = done(sealing("connections", "list", "--json")) + json.dumps(rows("select detail::text from board.audit"))
+    assert not any(word in seen for word in (TOKEN, TOKEN[::-1], "refresh-0"))
+
+
+def test_a_connection_that_does_not_fit_is_refused(sealing: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_user(a_tenant())
+    get_memory_settings.cache_clear()
+    anna, shop = ("--user", "anna@acme.example"), ("--repository", "acme/shop")
+    for words, code, told in (
+        (("dropbox", *anna), Exit.USAGE, "PROVIDER 'dropbox': it must be one of github, notion"),
+        (("notion", "--user", "bob@acme.example"), Exit.NOT_FOUND, "no user has the id or the name 'bob@acme.example'"),
+        (("github", *anna), Exit.USAGE, "repository=None must be owner/name"),
+        (("notion", *anna, *shop), Exit.USAGE, "repository='acme/shop' is of github"),
+        (("notion", *anna, "--frequency", "yearly"), Exit.USAGE, "frequency='YEARLY' must be one of REALTIME"),
+        (("notion", *anna, "--environment", "test"), Exit.USAGE, "environment='test' must be one of development"),
+        (("notion", *anna, "--at", "07:30"), Exit.USAGE, "at=07:30 is of DAILY and WEEKLY syncs"),
+        (("notion", *anna, "--at", "noon"), Exit.USAGE, "--at 'noon' is no time of day"),
+        (("notion", *anna, "--project", "shop"), Exit.USAGE, "--project 'shop' is no id"),
+        (("onedrive", *anna), Exit.FAILED, "CALLBOARD_MEMORY_ONEDRIVE_CLIENT_ID is not set"),
+    ):
+        say(monkeypatch, TOKEN)
+        answer = sealing("connections", "add", *words, "--tenant", "Acme", "--stdin")
+        assert (answer.code, told in " ".join(answer.err.split()), TOKEN in answer.err) == (code, True, False), answer
+    assert (rows("select id from memory.connections"), audited()) == ([], [])

@@ -8,17 +8,24 @@ import pytest
 from dramatiq.errors import ConnectionClosed
 
 from callboard import Backoff, bulk_replay, current_run, job, transaction
+from callboard.broker.codec import decode
+from callboard.envelope import facts_of
 from callboard.errors import NotFound
 from callboard.filters import parse
 from callboard.job import Job
 from callboard.ledger import bulk_replays
 from callboard.ledger.database import get_engine
+from callboard.ledger.facts import Started
+from callboard.ledger.seal import unseal
 from callboard.operations import Who, _bulk_run, replays, runs
 from callboard.operations._bulk_run import carry_out
+from callboard.operations.letters import replay as replay_letter
 from callboard.run import Run, enter_run
 from callboard.views.replays import get, latest, under_way
+from scheduler.reaper import Reaper
 from scheduler.reconciler import Reconciler
 from tests.integration.engine.letters import bury
+from tests.integration.engine.recorder_kit import recorder
 from tests.support import eventually
 
 if TYPE_CHECKING:
@@ -251,6 +258,40 @@ def test_its_own_dead_letter_goes_on_with_it(board: Board, fragile: Job[..., Non
         eventually(lambda: get(asked.id).result, 20)
     told = get(asked.id)
     assert (str(told.run_id), told.result) == (again.message_id, "done")
+
+
+def killed_in_it(board: Board, asked: ReplayView) -> None:
+    """A worker starts its run, replays a batch, and dies; the reaper finds out."""
+    row = board.query("select payload, queue from board.runs where id = :id", id=asked.run_id)[0]
+    message, _ = decode(unseal(bytes(row.payload)), row.queue)
+    assert message is not None
+    facts = facts_of(message, bulk_replay.declare(board.broker).spec)
+    assert isinstance(recorder(board, lease=-1).start(facts), Started)
+    enter_run(Run(bulk_replay.NAME, id=asked.run_id))
+    next(replays_of(asked.id))
+    enter_run(None)
+    Reaper(get_engine(), board.broker, board.settings, lambda: True).tick()
+
+
+def test_the_letter_of_one_that_killed_three_workers_goes_on_where_it_was(
+    board: Board, fragile: Job[..., None]
+) -> None:
+    letters = bury(fragile, [(1,)] * 100)
+    asked = start(ALL, who=ANNA, rate=100)  # in batches of 20
+    for deaths in (1, 2, 3):
+        killed_in_it(board, asked)
+        assert board.one("select crashes from board.runs where id = :id", id=asked.run_id) == deaths
+        assert get(asked.id).replayed == 20 * deaths
+    with board.worker():
+        assert over(asked.id).state == "failed"
+        (poison,) = board.query("select id, kind, job from board.dead_letters where run_id = :id", id=asked.run_id)
+        assert (poison.kind, poison.job) == ("poison", bulk_replay.NAME)
+        assert (get(asked.id).replayed, board.one(OPEN)) == (60, 41)
+        made = replay_letter(poison.id, who=ANNA)
+        eventually(lambda: get(asked.id).result, 20)
+        told = over(asked.id)
+    assert (told.run_id, told.result, told.replayed) == (made.id, "done", 100)
+    assert each_once(board, [*letters, poison.id])
 
 
 def test_one_that_is_gone_is_given_up_at_once(board: Board) -> None:

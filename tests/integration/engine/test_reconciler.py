@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from callboard import job, transaction
+from callboard import Backoff, job, transaction
 from callboard.broker.memory import MemoryBroker
 from callboard.compose import make_broker
 from callboard.dispatch import insert, message_for
@@ -20,8 +20,15 @@ from tests.board import Board
 from tests.support import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import RowMapping
+
     from callboard import Job
     from callboard.broker import Transport
+
+
+BEGUN = "select count(*) from board.runs where attempt > 0 and state <> 'running'"
 
 
 def reconciler(board: Board, broker: Transport | None = None, *, leads: bool = True) -> Reconciler:
@@ -71,6 +78,35 @@ def test_a_run_whose_message_is_there_is_left_alone(board: Board) -> None:
     reconciler(board).tick()
     assert ready(board) == 3
     assert board.one("select count(*) from board.runs where history is not null") == 0
+
+
+def test_what_is_done_while_the_broker_is_asked_is_not_sent_again(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a run that has completed, nor one whose first attempt failed and that waits for its second."""
+
+    @job("fragile", durable=True, retry=Backoff(max_retries=1, base=60, cap=60))
+    def fragile() -> None:
+        raise OSError("out of paper")
+
+    pending(board, durable_job(), 3)
+    pending(board, fragile, 1)
+    (lost,) = pending(board, durable_job("lost"), 1, sent=False, age=20)
+    loop = reconciler(board)
+    suspects = loop._suspects
+
+    def list_and_work_off() -> Sequence[RowMapping]:
+        found = suspects()
+        with board.worker():
+            eventually(
+                lambda: board.one("select count(*) from board.runs where attempt > 0 and state <> 'running'") == 4
+            )
+        return found
+
+    monkeypatch.setattr(loop, "_suspects", list_and_work_off)
+    loop.tick()
+    assert board.query("select id::text from board.runs where history::text like '%sent again%'") == [(lost,)]
+    assert ready(board) == 1
 
 
 def test_only_a_leader_sends_again(board: Board) -> None:
