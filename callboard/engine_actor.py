@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from dramatiq.actor import Actor
 
+from callboard.ids import new_id
+
 if TYPE_CHECKING:
-    from dramatiq import Broker
+    from dramatiq import Broker, Message
 
     from callboard.spec import JobSpec
 
@@ -35,3 +37,13 @@ class EngineActor(Actor[P, R]):
             options=options,
         )
         return actor
+
+    def message_with_options(
+        self,
+        *,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        **options: Any,  # noqa: ANN401 - Dramatiq's message options
+    ) -> Message[R]:
+        """A message under an id of our own kind, as `Job` has it."""
+        return super().message_with_options(args=args, kwargs=kwargs, **options).copy(message_id=new_id())

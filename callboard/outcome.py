@@ -15,6 +15,8 @@ import traceback as tracebacks
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dramatiq.middleware import TimeLimitExceeded
+
 from callboard.failures import IssueType, classify, fingerprint, issue_type
 from observability.redaction import redact_text
 
@@ -45,7 +47,7 @@ class Failure:
         """
         verdict = classify(exception)
         kind, name = kind or verdict.kind, type(exception).__name__
-        message = redact_text((str(exception) or repr(exception))[:_SEARCHED])[:4000]
+        message = redact_text(_said(exception)[:_SEARCHED])[:4000]
         lines = tracebacks.format_exception(type(exception), exception, exception.__traceback__, limit=30)
         return cls(
             error_type=name,
@@ -61,6 +63,13 @@ class Failure:
     def issue_type(self) -> IssueType:
         """What kind of issue it is folded into."""
         return issue_type(self.kind, self.label)
+
+
+def _said(exception: BaseException) -> str:
+    """Its text. Dramatiq raises `TimeLimitExceeded` from another thread, which can give it none."""
+    if type(exception) is TimeLimitExceeded and not exception.args:
+        return "it ran for longer than its time_limit"
+    return str(exception) or repr(exception)
 
 
 def _fingerprint(kind: Kind, job: str, name: str, message: str, scope: str) -> str:

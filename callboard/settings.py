@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     message_max_bytes: int = Field(262_144, ge=1024, description="Largest message that may be sent.")
     actors: Annotated[tuple[str, ...], NoDecode] = Field(
         ("actors.memory", "actors.revenue", "actors.sessions"),
-        description="Actor modules to load, comma separated.",
+        description="Actor modules to load, comma separated; installed, or in the current folder.",
     )
     worker_processes: int = Field(2, ge=1, le=256, description="Worker processes of one `callboard worker`.")
     worker_threads: int = Field(8, ge=1, le=256, description="Threads of one worker process.")

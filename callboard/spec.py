@@ -281,6 +281,7 @@ _ELSEWHERE = {
         ("timeout job_timeout soft_time_limit", "time_limit=60, in seconds"),
         ("unique lock queueing_lock", "single=True, or single_per='project' for one run per value of an argument"),
         ("rate_limit", "rate='10/s'"),
+        ("store_results result_ttl", "current_run().note(...) in the job, or into a table of your own"),
         ("throws", "`raise PermanentError(...)` in the job for what shall not be tried again"),
         ("max_age on_success on_failure", "it when sending: send_with_options(args=..., max_age=60_000)"),
     )

@@ -100,7 +100,13 @@ def _usage(error: TyperException, argv: Sequence[str]) -> int:
         typer.echo(message, err=True)
         return error.exit_code
     hint = "" if "; " in message else f"; see `{place} --help`."
+    if "unexpected extra argument" in message and context is not None and _takes_arg(context):
+        hint = "; an argument of the job is given as --arg KEY=VALUE."
     return _complain(message.removeprefix("Invalid value: ").rstrip(".") + _given(error, argv) + hint, error.exit_code)
+
+
+def _takes_arg(context: typer.Context) -> bool:
+    return any(one.name == "arg" for one in context.command.params)
 
 
 def _given(error: TyperException, argv: Sequence[str]) -> str:

@@ -11,7 +11,16 @@ last), reachable by their user only: Postgres on a unix socket in a private fold
 from __future__ import annotations
 
 from callboard.embedded._endpoints import Endpoints, broker_of, database_of, read_endpoints
-from callboard.embedded._errors import EmbeddedError, HomeInUseError
+from callboard.embedded._errors import EmbeddedError, HomeInUseError, ServerSilentError
 from callboard.embedded._servers import EmbeddedServers
 
-__all__ = ["EmbeddedError", "EmbeddedServers", "Endpoints", "HomeInUseError", "broker_of", "database_of", "read_endpoints"]
+__all__ = [
+    "EmbeddedError",
+    "EmbeddedServers",
+    "Endpoints",
+    "HomeInUseError",
+    "ServerSilentError",
+    "broker_of",
+    "database_of",
+    "read_endpoints",
+]

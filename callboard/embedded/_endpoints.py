@@ -13,6 +13,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from callboard.embedded._errors import ServerSilentError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -41,11 +43,11 @@ def database_of(home: Path) -> str | None:
     """The database URL of the embedded Postgres of `home`; None if `home` has none.
 
     Raises:
-        LookupError: It has one, which does not answer within 2 s; the message says what happens now.
+        ServerSilentError: It has one, which does not answer within 2 s; the message says what happens now.
     """
     endpoints = load(home)
     if endpoints is not None and not postgres_answers(endpoints.database_url):
-        raise LookupError(_silent("Postgres", home, endpoints.owner))
+        raise ServerSilentError(_silent("Postgres", home, endpoints.owner))
     return None if endpoints is None else endpoints.database_url
 
 
@@ -53,7 +55,7 @@ def broker_of(home: Path) -> str | None:
     """The broker URL of the embedded Valkey of `home`, as `database_of` tells that of its Postgres."""
     endpoints = load(home)
     if endpoints is not None and not valkey_answers(endpoints.broker_url):
-        raise LookupError(_silent("Valkey", home, endpoints.owner))
+        raise ServerSilentError(_silent("Valkey", home, endpoints.owner))
     return None if endpoints is None else endpoints.broker_url
 
 

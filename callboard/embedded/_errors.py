@@ -3,6 +3,8 @@
 CallboardError
 +-- EmbeddedError
     +-- HomeInUseError
+LookupError
++-- ServerSilentError
 """
 
 from __future__ import annotations
@@ -16,3 +18,7 @@ class EmbeddedError(CallboardError):
 
 class HomeInUseError(EmbeddedError):
     """Another living process owns the servers of this folder."""
+
+
+class ServerSilentError(LookupError):
+    """The folder has an embedded server, and it does not answer; the message says what happens now."""

@@ -32,7 +32,8 @@ def database_url(settings: Settings) -> str:
     """The URL of the ledger: the one that is set, or that of the embedded server that is running.
 
     Raises:
-        LookupError: Neither is there, or the embedded one does not answer; the message says what to do.
+        LookupError: Neither is there, the embedded one does not answer, or what is set names no Postgres; the message
+            says what to do.
     """
     if settings.database_url is not None:
         return _with_driver(settings.database_url)
@@ -47,7 +48,12 @@ def database_url(settings: Settings) -> str:
 
 def _with_driver(url: str) -> str:
     scheme, _, rest = url.partition("://")
-    return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
+    kind, _, driver = scheme.partition("+")
+    if kind not in ("postgres", "postgresql"):
+        raise LookupError(
+            "CALLBOARD_DATABASE_URL names no Postgres. Make it like postgresql://user:password@host:5432/name."
+        )
+    return url if driver else f"postgresql+psycopg://{rest}"
 
 
 def make_engine(url: str, *, pool_size: int, application: str) -> Engine:

@@ -37,6 +37,10 @@ select count(distinct a.pid) as sessions, count(l.pid) as locks
 from pg_stat_activity a left join pg_locks l on l.pid = a.pid and l.locktype = 'advisory' and l.granted
 where a.application_name = 'callboard-scheduler' and a.datname = current_database()
 """)
+_CRITICAL = text("""
+select count(*) from board.issues
+where status = 'open' and severity = 'critical' and (silenced_until is null or silenced_until <= now())
+""")
 
 
 class Ended(NamedTuple):
@@ -58,6 +62,8 @@ class Ledger:
     workers: Sequence[Mapping[Any, Any]] = ()
     #: `leading`, `standby` or `away`.
     scheduler: str = "away"
+    #: Critical issues that are open and not silenced.
+    critical: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,7 @@ def _read() -> Ledger | Exception:
                 running=connection.execute(_RUNNING, {"most": _MOST_RUNS}).mappings().all(),
                 workers=workers.listing(connection),
                 scheduler="away" if not sessions.sessions else "leading" if sessions.locks else "standby",
+                critical=connection.execute(_CRITICAL).scalar_one(),
             )
     except Exception as error:  # noqa: BLE001 - said on the screen
         return error

@@ -238,7 +238,7 @@ def _ledger(told: models.NowLedger | None) -> Ledger | None:
         return None
     ended = {job: Ended(**one.model_dump()) for job, one in told.ended.items()}
     rows = told.model_dump()
-    return Ledger(ended, rows["running"], rows["workers"], told.scheduler)
+    return Ledger(ended, rows["running"], rows["workers"], told.scheduler, told.critical)
 
 
 def _schedule(told: dict[str, Any]) -> ScheduleView:

@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from callboard.broker import broker_url
-from cli.check._finding import error, ok, warning
+from cli.check._finding import error, nowhere, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +28,8 @@ def checks(settings: Settings) -> Iterator[Finding]:
     """Everything about the broker, as far as it answers."""
     try:
         url = broker_url(settings)
-    except LookupError:
-        what = f"CALLBOARD_BROKER_URL is not set, and no embedded server runs under {settings.home}: nothing to look at"
-        yield warning(_NAME, what, "run `callboard up`, or set the variable.")
+    except LookupError as failure:
+        yield nowhere(_NAME, failure, is_set=False)
         return
     try:
         info = _info(url)
@@ -56,6 +55,8 @@ def _info(url: str) -> dict[str, Any]:
 def _shown(url: str) -> str:
     """Where it is, without the password."""
     parts = urlsplit(url)
+    if not parts.netloc:
+        return "CALLBOARD_BROKER_URL"
     try:
         return f"{parts.hostname or 'localhost'}:{parts.port or 6379}{parts.path}"
     except ValueError:

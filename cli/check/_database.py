@@ -12,10 +12,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from callboard.embedded import read_endpoints
 from callboard.ledger import migrate
 from callboard.ledger.database import database_url
-from cli.check._finding import error, ok, warning
+from cli.check._finding import error, nowhere, ok, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,9 +38,10 @@ select current_setting('server_version_num')::int / 10000 as version,
 
 def checks(settings: Settings) -> Iterator[Finding]:
     """Everything about Postgres, as far as it answers."""
-    url = _url(settings)
-    if url is None:
-        yield from _embedded(settings)
+    try:
+        url = database_url(settings)
+    except LookupError as failure:
+        yield nowhere(_NAME, failure, is_set=settings.database_url is not None)
         return
     try:
         with closing(
@@ -59,27 +59,11 @@ def checks(settings: Settings) -> Iterator[Finding]:
     yield _revision(url)
 
 
-def _url(settings: Settings) -> str | None:
-    try:
-        return database_url(settings)
-    except LookupError:
-        return None
-
-
 def _shown(url: str) -> str:
     """Where it is, without the password."""
     parts = make_url(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.host or parts.query.get('host', 'its socket')}{port}/{parts.database}"
-
-
-def _embedded(settings: Settings) -> Iterator[Finding]:
-    if read_endpoints(settings.home) is None:
-        yield warning(
-            _NAME,
-            f"CALLBOARD_DATABASE_URL is not set, and no embedded server runs under {settings.home}: nothing to look at",
-            "run `callboard up`, or set the variable.",
-        )
 
 
 def _unreachable(url: str, failure: Exception) -> Finding:

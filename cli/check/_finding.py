@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from callboard.embedded import ServerSilentError
+
 Level = Literal["ok", "warning", "error"]
 OK: Level = "ok"
 WARNING: Level = "warning"
@@ -39,3 +41,9 @@ def warning(subject: str, what: str, mend: str) -> Finding:
 def error(subject: str, what: str, mend: str) -> Finding:
     """It does not work, or loses something."""
     return Finding(ERROR, subject, what, mend)
+
+
+def nowhere(subject: str, failure: LookupError, *, is_set: bool) -> Finding:
+    """No URL of a server: a warning where nothing was set and nothing was started, an error otherwise."""
+    what, _, mend = str(failure.args[0]).partition(". ")
+    return (error if is_set or isinstance(failure, ServerSilentError) else warning)(subject, what, mend)

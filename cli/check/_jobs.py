@@ -80,7 +80,7 @@ def queues(settings: Settings) -> Iterator[Finding]:
         jobs = ", ".join(name for name, job in all_jobs().items() if job.spec.queue == queue)
         mend = f"start a worker for it: callboard worker --queue {queue}; or leave CALLBOARD_QUEUES empty."
         yield warning(_NAME, f"nobody works on the queue {queue!r} ({jobs})", mend)
-    if declared <= working:
+    if declared and declared <= working:
         yield ok(_NAME, f"every queue is worked on: {', '.join(sorted(declared))}")
     if worked_on and bulk_replay.QUEUE not in worked_on:
         mend = f"start a worker for it: callboard worker --queue {bulk_replay.QUEUE}."

@@ -34,6 +34,7 @@ def problems(view: View) -> tuple[Problem, ...]:
         *_queues(view.queues),
         *_schedules(view.schedules),
         *_runs(view.runs),
+        *_issues(view.critical),
         *_dead(view.jobs),
     ]
     return tuple(sorted(found, key=lambda problem: not problem.urgent))
@@ -98,6 +99,12 @@ def _runs(runs: _Rows) -> Iterator[Problem]:
         if limit is not None and run["seconds"] > limit:
             told = f"{run['job']} runs for {span(run['seconds'])}, its limit is {span(limit)}"
             yield Problem(False, told, f"callboard run show {run['id']}")
+
+
+def _issues(critical: int) -> Iterator[Problem]:
+    if critical:
+        told = "1 critical issue is open" if critical == 1 else f"{critical} critical issues are open"
+        yield Problem(False, told, "callboard issues list severity:critical")
 
 
 def _dead(jobs: _Rows) -> Iterator[Problem]:

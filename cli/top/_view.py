@@ -34,6 +34,7 @@ class View:
     workers: list[dict[str, Any]]
     running: int | None
     scheduler: str | None
+    critical: int
     down: Mapping[str, str]
     since: Mapping[str, datetime]
     problems: tuple[Problem, ...] = ()
@@ -64,6 +65,7 @@ def view(looks: Sequence[Look], since: Mapping[str, datetime]) -> View:
         workers=workers,
         running=None if ledger is None else int(ledger.running[0]["all_of_them"]) if ledger.running else 0,
         scheduler=None if ledger is None else ledger.scheduler,
+        critical=0 if ledger is None else ledger.critical,
         down={name: last.down[name] for name in (API, BROKER, POSTGRES) if name in last.down},
         since=since,
     )

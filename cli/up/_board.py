@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
+from signal import Signals
 from typing import TYPE_CHECKING
 
 from callboard import get_broker

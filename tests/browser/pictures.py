@@ -121,10 +121,9 @@ def _bulk_replay(theatre: Theatre, me: Principal) -> Iterator[Shot]:
     number = replays.start(chosen, who=me.who(), why="the endpoints are mended", rate=1)
     eventually(lambda: get(number).replayed > 4, 20, what="the first letters of the bulk replay")
     yield Shot("dead-letters-bulk", f"/admin/dead_letters/bulk/{number}")
-    yield Shot("dead-letters-bulk-light", f"/admin/dead_letters/bulk/{number}", dark=False)
     replays.stop(number, who=me.who(), why="that was enough")
     eventually(lambda: get(number).over, 20, what="the end of the bulk replay")
-    yield Shot("dead-letters-bulk-stopped", f"/admin/dead_letters/bulk/{number}")
+    yield Shot("audit-light", "/admin/audit?q=since:today%20-action:sign_in.*", dark=False)
 
 
 def _anna(theatre: Theatre) -> Principal:
@@ -161,7 +160,6 @@ def _shots(theatre: Theatre, retried: str, running: str, waiting: str, counted: 
         Shot("schedules-light", "/admin/schedules", dark=False),
         Shot("queues", "/admin/queues"),
         Shot("workers", "/admin/workers"),
-        Shot("audit-light", "/admin/audit", dark=False),
         Shot("accounts-light", "/admin/accounts", dark=False),
         Shot("keys", "/admin/keys"),
         Shot("account-light", "/account", dark=False),

@@ -8,6 +8,9 @@ from uuid import UUID
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from callboard.filters import parse
+from callboard.operations import replays
+from tests.browser.theatre import WHO
 from tests.browser.visitor import DESK, PHONE, visiting
 from tests.support import eventually
 
@@ -53,7 +56,9 @@ def played(theatre: Theatre) -> dict[str, str]:
     theatre.board.broker.pause("social")
     pending = theatre.send("SyncInstagramProfileStories", account="acme")
     assert theatre.state(pending) == "pending"
+    bulk = replays.start(parse("kind:transient", "dead_letters"), who=WHO, why="the network is back", rate=0.01)
     paths = {
+        "bulk": f"/admin/dead_letters/bulk/{bulk}",
         "run": f"{RUNS}/runs/{failed[0]}",
         "retried": f"{RUNS}/runs/{retried}",
         "running": f"{RUNS}/runs/{running}",
@@ -81,7 +86,8 @@ PATHS = {
     "schedules": "/admin/schedules",
     "queues": "/admin/queues",
     "workers": "/admin/workers",
-    "audit": "/admin/audit",
+    "audit": "/admin/audit?q=-action:sign_in.*",
+    "audit-of-nothing": "/admin/audit?q=who:nobody@example.org",
     "accounts": "/admin/accounts",
     "keys": "/admin/keys",
     "account": "/account",
@@ -90,7 +96,7 @@ PATHS = {
     "awaited": f"{RUNS}/runs/{UUID(int=0)}",
 }
 _NAMES = [
-    "dashboard", "run", "retried", "running", "completed", "pending", "team-run", *PATHS,
+    "dashboard", "run", "retried", "running", "completed", "pending", "bulk", "team-run", *PATHS,
 ]  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Runs jobs in forks of one process that has imported everything, and kills a fork at the step it is told.
 
-A step is a statement or a commit at Postgres, or a request or connection to the outside. What the job sends is drained in the same
-fork: single-threaded, in order, without waiting for delays; so step number k is the same moment in every run.
+A step is a statement or a commit at Postgres, or a request or connection to the outside. What the job sends is drained
+in the same fork: single-threaded, in order, without waiting for delays; so step number k is the same moment in every
+run.
 
     python -m tests.chaos.forge    reads one JSON document a line: {"environment", "job", "arguments", "kill_at"},
                                    and answers {"steps", "killed", "error"}
@@ -46,6 +47,12 @@ _ACTS: tuple[tuple[type[Any], str], ...] = (
 _MOST = 20_000
 
 
+class _Broker(MemoryBroker):
+    """One with a ledger: the outbox writes into that."""
+
+    keep_until_commit = None  # type: ignore[assignment] # whoever asks finds none
+
+
 class Steps:
     """Counts what the process does to the outside, and ends it at step `kill_at` as SIGKILL ends it."""
 
@@ -85,7 +92,7 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     logs.configure(format="json", level="critical", service="forge")
-    dramatiq.set_broker(MemoryBroker())
+    dramatiq.set_broker(_Broker())
     load_actors(get_settings())
     for line in sys.stdin:
         answers.write(json.dumps(_forked(json.loads(line))) + "\n")

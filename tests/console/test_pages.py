@@ -154,6 +154,7 @@ def test_the_audit_is_narrowed_and_paged(admin: httpx.Client, monkeypatch: pytes
     assert page.count("team.create") == 2
     assert 'href="/admin/audit?q=action%3Ateam.%2A" aria-label="Remove type:team"' in page
     assert "3 acts" in page
+    assert "team b" in " ".join(page.split()), "by its name"
     link = re.search(r'href="([^"]+)" rel="next">Older', page)
     assert link, page
     page = admin.get(html.unescape(link[1])).text

@@ -21,7 +21,16 @@ from redis.retry import Retry
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from callboard.embedded import EmbeddedError, EmbeddedServers, Endpoints, HomeInUseError, read_endpoints
+from callboard.embedded import (
+    EmbeddedError,
+    EmbeddedServers,
+    Endpoints,
+    HomeInUseError,
+    ServerSilentError,
+    broker_of,
+    database_of,
+    read_endpoints,
+)
 from callboard.embedded._endpoints import connect
 from callboard.embedded._user import server_user
 from callboard.embedded._valkey import Valkey
@@ -202,6 +211,18 @@ def test_start_brings_back_a_dead_server_at_the_same_address(home: Path) -> None
         eventually(lambda: not any(alive(victim.pid) for victim in victims))
         assert servers.start() == before
         assert kept(before, "death")[0] == ["1"]
+
+
+def test_a_server_that_is_away_is_told_of_by_its_own_name_and_the_other_is_found(home: Path) -> None:
+    with EmbeddedServers(home, broker_port=0) as servers:
+        where = servers.start()
+        postmaster = psutil.Process(int((home / "postgres" / "postmaster.pid").read_text().split()[0]))
+        postmaster.kill()
+        postmaster.wait(10)
+        with pytest.raises(ServerSilentError, match=f"embedded Postgres of .* process {os.getpid()}, starts it again"):
+            database_of(home)
+        assert broker_of(home) == where.broker_url
+    assert (database_of(home), broker_of(home)) == (None, None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")

@@ -11,6 +11,9 @@
 A page, its candidates and the cursor behind it are committed together: a job that dies goes on with the next page. The
 connection's own cursor moves only when a job has completed.
 
+A text that several objects of a connection say is proposed for one of them. Where that one is gone, or says something
+else, the next one takes its place.
+
 The capture queue decides on the candidates in its own time: the view `memory.sync_results` tells of each sync how many
 memories were created and updated so far, and how many candidates are undecided.
 """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from actors.memory.tables.memories import NO_PROJECT
+
 HOLD = text("""
 select from memory.sync_jobs where id = :id and status = 'RUNNING' and starts = :starts and pages = :pages
 for no key update
@@ -94,3 +96,12 @@ DROP_CANDIDATES = text("""
 update memory.memory_candidates set decision = 'discarded_policy', content_ciphertext = '', decided_at = :now
 where source_object_id = any(:objects) and decision = 'pending'
 """)
+# Objects that say what another said that is gone, or says something else, by now.
+SUCCESSORS = text(f"""
+select o.id from memory.external_objects o
+where o.id = any(:objects) and exists (
+    select from memory.memory_candidates c join memory.external_objects f on f.id = c.source_object_id
+    where c.user_id = :user_id and coalesce(c.project_id, '{NO_PROJECT}') = coalesce(:project_id, '{NO_PROJECT}'::uuid)
+        and c.environment = :environment and c.source_input_hash = o.content_hash
+    having count(*) > 0 and bool_and(f.deleted_at is not null or f.content_hash <> o.content_hash))
+""")  # noqa: S608 - a constant

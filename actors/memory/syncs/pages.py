@@ -137,9 +137,11 @@ def _write_objects(
     given = {"connection": task.connection_id, "seen": seen, "rows": orjson.dumps(rows).decode()}
     by_id = {_clean(one.id): one for one in objects}
     changed = [row for row in connection.execute(sql.UPSERT, given) if row.is_changed]
-    worth = [row for row in changed if words_of(by_id[row.source_object_id])]
-    made = [_candidate(task, by_id[row.source_object_id], row.id, again=row.is_back) for row in worth]
     left = _heirs(connection, task, {row.id: row.said for row in changed if row.said is not None}, keyring)
+    served = {heir.source_object_id for heir in left}
+    worth = [row for row in changed if row.id not in served and words_of(by_id[row.source_object_id])]
+    again = {row.id for row in worth if row.is_back} | _successors(connection, task, [row.id for row in worth])
+    made = [_candidate(task, by_id[row.source_object_id], row.id, again=row.id in again) for row in worth]
     return Counter(candidates=propose(connection, [*left, *made], keyring=keyring))
 
 
@@ -223,3 +225,9 @@ def _heirs(connection: Connection, task: Task, lost: Mapping[int, str], keyring:
                 _proposal(task, row.id, row.source_object_id, category=row.category, content=content, again=True)
             )
     return made
+
+
+def _successors(connection: Connection, task: Task, objects: Sequence[int]) -> set[int]:
+    """Those of the objects that say what another, which says so no more, was proposed for."""
+    given = {name: getattr(task, name) for name in ("user_id", "project_id", "environment")}
+    return set(connection.scalars(sql.SUCCESSORS, given | {"objects": objects})) if objects else set()

@@ -101,6 +101,7 @@ class NowLedger(Answer):
     running: list[NowRun]
     workers: list[NowWorker]
     scheduler: Literal["leading", "standby", "away"]
+    critical: int = Field(0, description="Critical issues that are open and not silenced.")
 
 
 class Now(Answer):

@@ -130,7 +130,23 @@ def test_a_malformed_database_url_is_an_error_not_a_traceback(
     board: Board, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     monkeypatch.setenv("CALLBOARD_DATABASE_URL", url)
-    assert any("Postgres does not answer" in what for what in findings(board, "error"))
+    told = findings(board, "error")
+    assert any("Postgres does not answer" in what or "names no Postgres" in what for what in told)
+    assert not any("a fault of ours" in what for what in told)
+    assert "a fault of ours" not in board("runs").err
+
+
+def test_a_broker_url_without_a_scheme_is_shown_as_no_place(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLBOARD_BROKER_URL", "localhost:6379")
+    (told,) = (what for what in findings(board, "error") if "broker does not answer" in what)
+    assert told.startswith("the broker does not answer at CALLBOARD_BROKER_URL: Redis URL must specify")
+
+
+def test_a_variable_of_a_catalogue_that_is_not_loaded_is_taken_for_no_other(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLBOARD_MEMORY_GITHUB_URL", "http://127.0.0.1:1")
+    assert "did you mean" not in findings(board, "error")["CALLBOARD_MEMORY_GITHUB_URL is read by nothing"]
 
 
 def test_without_servers_it_says_what_starts_them(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:

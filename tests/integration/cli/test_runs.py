@@ -55,6 +55,7 @@ def test_a_run_that_fails_exits_1_and_says_where_to_look(board: Board) -> None:
         (["run", "quick", "--arg", "nothing=1"], 2, "unexpected keyword argument 'nothing'"),
         (["run", "quick", "--arg", "5"], 2, "write it like --arg limit=5"),
         (["run"], 2, "see `callboard run --help`"),
+        (["trigger", "quick", "limit=5"], 2, "(limit=5); an argument of the job is given as --arg KEY=VALUE."),
         (["run", "show", "ffff0000"], 4, "fits no run"),
         (["run", "show", "zz"], 4, "is no run id"),
         (["trigger", "quik"], 4, "did you mean quick?"),

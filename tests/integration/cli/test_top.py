@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from callboard.ledger import workers
+from callboard.ledger import issues, workers
 from callboard.ledger.database import transaction
+from callboard.ledger.issues import Sighting
 from cli.top._watch import once
 from tests.integration.cli.conftest import ROOT
 from tests.support import eventually
@@ -115,6 +116,18 @@ def test_a_paused_queue_is_said_with_the_command_that_resumes_it(board: Board) -
     out = board("top", "--once").out
     assert re.search(r"^! +queue slow is paused, 0 wait +callboard queues resume slow$", out, re.MULTILINE)
     assert re.search(r"^slow .* paused", out, re.MULTILINE)
+
+
+def test_a_critical_issue_is_never_well(board: Board) -> None:
+    with transaction() as connection:
+        issues.sight(connection, "dependency_unavailable", [Sighting("mail", "critical", "mail is away")])
+    (said,) = (each for each in json.loads(board("top", "--json").out)["problems"] if "critical" in each["text"])
+    assert said == {
+        "urgent": False,
+        "text": "1 critical issue is open",
+        "command": "callboard issues list severity:critical",
+    }
+    assert "mail is away" in board(*said["command"].split()[1:]).out
 
 
 def test_without_postgres_the_brokers_half_is_shown(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:

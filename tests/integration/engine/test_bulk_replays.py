@@ -83,6 +83,7 @@ def test_a_run_replays_them_and_reports(board: Board, fragile: Job[..., None]) -
     letters = bury(fragile, many(12))
     asked = start(ALL, who=ANNA, why="paper came")
     assert (asked.state, asked.total, asked.dealt_with, asked.over) == ("pending", 12, 0, False)
+    assert asked.run_id.version == 7  # its row stands in the index beside those of its time
     with transaction() as connection:
         assert [one.id for one in under_way(connection)] == [asked.id]
     with board.worker():

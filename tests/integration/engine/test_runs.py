@@ -355,7 +355,8 @@ def test_a_time_limit_ends_an_attempt(board: Board) -> None:
     with board.worker():
         message = slow.send()
         eventually(lambda: state_of(board, message) == "failed")
-    assert board.one("select error_type from board.dead_letters") == "TimeLimitExceeded"
+    told = board.one("select error_type || ': ' || error from board.dead_letters")
+    assert told == "TimeLimitExceeded: it ran for longer than its time_limit"
 
 
 def test_a_stopping_worker_gives_a_run_back_without_using_up_an_attempt(board: Board) -> None:

@@ -88,6 +88,20 @@ def test_a_document_that_was_moved_is_remembered_where_it_is(google_drive: Googl
     assert remembered(made) == ["google_drive_2"]
 
 
+def test_so_is_one_that_comes_long_after_the_other_went(google_drive: GoogleDriveStandIn) -> None:
+    google_drive.put("1", *SAME)
+    made = add_connection("google_drive")
+    synced(made)
+    drain()
+    google_drive.delete("1")
+    synced(made, now=LATER[0])
+    google_drive.put("2", *SAME)
+    google_drive.put("3", *SAME)
+    assert synced(made, now=LATER[1])["candidates"] == 1
+    drain()
+    assert remembered(made) == ["google_drive_2"]
+
+
 def test_what_was_nearly_the_same_is_decided_on_again(google_drive: GoogleDriveStandIn, openai: OpenAIStandIn) -> None:
     del openai
     google_drive.put("1", *SAME)

@@ -209,6 +209,13 @@ def test_a_quiet_board_has_no_problem() -> None:
             "send runs for 1 min 1 s, its limit is 1 min",
             "callboard run show 00000001-0000-0000-0000-000000000000",
         ),
+        ({"ledger": ledger(critical=1)}, False, "1 critical issue is open", "callboard issues list severity:critical"),
+        (
+            {"ledger": ledger(critical=2)},
+            False,
+            "2 critical issues are open",
+            "callboard issues list severity:critical",
+        ),
         ({"jobs": (JobFacts("send", "mail", dead_letters=1),)}, False, "1 dead letter waits", "dead-letters list"),
         ({"jobs": (JobFacts("send", "mail", dead_letters=7),)}, False, "7 dead letters wait", "dead-letters list"),
     ],
