@@ -41,6 +41,7 @@ def stamp(message: Message[Any], delay_ms: int | None) -> None:
 def delay_again(options: dict[str, Any], seconds: float) -> None:
     """Let waiting begin anew, `seconds` from now: neither an attempt nor the pause after it is waiting."""
     options[KEY]["eligible_at"] = time.time() + seconds
+    options[KEY].pop("unknown_since", None)  # a worker knew the job
 
 
 def _trace(envelope: dict[str, Any], own_id: str) -> None:

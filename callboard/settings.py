@@ -85,12 +85,20 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(10.0, gt=0, description="A worker silent for so long is dead; its runs go elsewhere.")
     pending_lease_seconds: float = Field(3600.0, gt=0, description="A pending run holds its claim for so long.")
     max_crashes: int = Field(3, ge=1, description="Unfinished starts after which a message is poison.")
+    unknown_job_grace_seconds: float = Field(
+        600.0,
+        ge=0,
+        description="A message whose job the worker does not know waits so long for one that does; 0: no time.",
+    )
     shutdown_grace_seconds: float = Field(6.0, gt=0, description="What a stopping worker gives its running jobs.")
     leader_poll_seconds: float = Field(2.0, gt=0, description="How often a standby scheduler tries to lead.")
     recovery_seconds: float = Field(5.0, gt=0, description="Pause between two passes of a recovery loop.")
     retention_days: int = Field(90, ge=1, description="Age at which whole months of runs are dropped.")
     audit_retention_days: int = Field(365, ge=1, description="Age at which rows of the audit log are deleted.")
     trend_retention_days: int = Field(31, ge=1, description="Age at which the minutes of the charts are deleted.")
+    issue_quiet_days: int = Field(
+        14, ge=0, description="An issue of failures that have not come back for so long is resolved; 0: never."
+    )
     health_seconds: float = Field(
         15.0, ge=0, description="How often the scheduler checks queues, jobs and what is outside; 0: never."
     )

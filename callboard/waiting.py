@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["KINDS", "Explanation", "Facts", "Times", "reasons", "times"]
+__all__ = ["KINDS", "UNKNOWN_JOB", "Explanation", "Facts", "Times", "reasons", "times"]
 
 Kind = Literal[
     "retry",
@@ -22,6 +22,7 @@ Kind = Literal[
     "scheduled",
     "paused",
     "no_worker",
+    "unknown_job",
     "lost",
     "limit",
     "overlap",
@@ -30,6 +31,8 @@ Kind = Literal[
     "unknown",
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
+#: The reason in the row of a run that a worker was given and does not know the job of.
+UNKNOWN_JOB = "unknown job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,12 @@ def _no_worker(facts: Facts) -> Iterator[Explanation]:
         yield Explanation("no_worker", f"no worker takes queue {facts.queue}", "callboard worker")
 
 
+def _unknown_job(facts: Facts) -> Iterator[Explanation]:
+    if facts.reason == UNKNOWN_JOB:
+        text = f"the worker that took it does not know job {facts.job}; it waits for one that does"
+        yield Explanation("unknown_job", text, "callboard workers")
+
+
 def _lost(facts: Facts) -> Iterator[Explanation]:
     if facts.has_message is not False:
         return
@@ -186,7 +195,7 @@ def _silent_worker(facts: Facts) -> Iterator[Explanation]:
         yield Explanation("silent_worker", text, "callboard workers")
 
 
-_ALWAYS = (_retry, _scheduled, _paused, _no_worker, _lost)
+_ALWAYS = (_retry, _scheduled, _paused, _no_worker, _unknown_job, _lost)
 _WHEN_DUE = (_limit, _overlap)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON array instead of a table.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="Print at most so many.")]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the audit log.")]
 Args = Annotated[
     list[str] | None,
     typer.Option(

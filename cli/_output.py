@@ -70,6 +70,11 @@ def say(line: Cell, *, stderr: bool = False) -> None:
     console(stderr=stderr).print(line, soft_wrap=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 error`, `2,000 errors`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def state(name: str | None) -> Text:
     """A state in its colour."""
     return Text(name or "", style=_STATE_STYLES.get(name or "", ""))

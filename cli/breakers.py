@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import _times
-from cli._options import AsJson, Limit, application
+from cli._options import AsJson, Limit, Why, application
 from cli._output import Column, pick, say, show, state
 from cli.board import board
 
@@ -51,7 +51,7 @@ def _list(*, everything: bool, limit: int, as_json: bool) -> None:
 def reset(
     key: Annotated[str, typer.Argument(metavar="KEY", help="Of the breaker, e.g. siem:5b1c...")],
     *,
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the audit log.")] = "",
+    why: Why = "",
 ) -> None:
     """Close a breaker now, once what it stands for is mended; it opens again if that was not so."""
     row = board().reset_breaker(key, why)

@@ -12,13 +12,14 @@ from callboard import filters
 from callboard.exits import Exit
 from cli import _times
 from cli._filters import say_more
+from cli._groups import ListGroup
 from cli._ids import short
-from cli._options import AsJson, Limit, application, usage
+from cli._options import AsJson, Limit, Why, application, usage
 from cli._output import Column, Row, console, pick, print_json, say
 from cli._output import show as show_rows
 from cli.board import board
 
-app = application(help="List failed attempts, show one, and retry them.")
+app = application(cls=ListGroup, help="List failed attempts, show one, and retry them.")
 
 Words = Annotated[
     list[str] | None, typer.Argument(metavar="FILTER", help="E.g. 'job:sync_*' kind:transient 'age:<1d' issue:12.")
@@ -104,7 +105,7 @@ def retry(
     numbers: Annotated[list[str], typer.Argument(metavar="ID", help="Numbers of failures.")],
     *,
     force: Annotated[bool, typer.Option("--force", help="Also where its kind, or the job, says it is no use.")] = False,
-    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the audit log.")] = "",
+    why: Why = "",
     as_json: AsJson = False,
 ) -> None:
     """Run failed runs again, each at most once, as new runs with the same arguments."""

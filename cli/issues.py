@@ -9,13 +9,14 @@ from rich.text import Text
 from callboard import filters
 from cli import _times
 from cli._filters import say_more
+from cli._groups import ListGroup
 from cli._ids import short
 from cli._options import AsJson, Limit, age, application, usage
 from cli._output import Column, Row, console, pick, print_json, say, state, table
 from cli._output import show as show_rows
 from cli.board import board
 
-app = application(help="List issues; show, take, resolve, reopen and silence one.")
+app = application(cls=ListGroup, help="List issues; show, take, resolve, reopen and silence one.")
 
 Number = Annotated[str, typer.Argument(metavar="N", help="Number of the issue.")]
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for those who look at it later.")]
@@ -182,7 +183,7 @@ def _times_of(number: int) -> str:
 _BY_TYPE = {
     "queue_health_degraded": "`callboard workers` shows who works on what; a worker that takes the queue resolves it.",
     "dependency_unavailable": "`callboard check` asks our own servers; it resolves itself once it answers.",
-    "job_health_degraded": "`callboard failures list 'age:<1h'` shows what failed; it is resolved when there is less.",
+    "job_health_degraded": "Mend and replay the issues that it names: that resolves it, and so does an hour with less.",
 }
 
 

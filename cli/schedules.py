@@ -10,7 +10,7 @@ from rich.text import Text
 
 from callboard.views import schedules as view
 from cli import _times
-from cli._options import AsJson, application
+from cli._options import AsJson, Why, application
 from cli._output import Column, Row, console, pick, print_json, say, show, state
 from cli.board import board
 
@@ -80,16 +80,16 @@ def schedules(
 
 
 @app.command()
-def pause(job: JobName) -> None:
+def pause(job: JobName, *, why: Why = "") -> None:
     """Stop a schedule from firing; what runs already goes on."""
-    board().change_schedule(job, "pause")
+    board().change_schedule(job, "pause", why)
     say(f"{job} is paused: its ticks are skipped until `callboard schedules resume {job}`.")
 
 
 @app.command()
-def resume(job: JobName) -> None:
+def resume(job: JobName, *, why: Why = "") -> None:
     """Let a paused schedule fire again; what it has missed is not made up for."""
-    board().change_schedule(job, "resume")
+    board().change_schedule(job, "resume", why)
     say(f"{job} fires again.")
 
 

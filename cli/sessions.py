@@ -16,7 +16,7 @@ from callboard.errors import CallboardError
 from callboard.settings import get_settings
 from cli import _samples, _times
 from cli._options import AsJson, application
-from cli._output import Column, Row, say, show
+from cli._output import Column, Row, counted, say, show
 
 app = application(no_args_is_help=True)
 
@@ -84,7 +84,7 @@ def restore(
         rows = load_backup(path, replace=replace)
     except BackupError as error:
         raise CallboardError(str(error)) from error
-    say(f"{rows:,} rows of {path.name} are restored; vectors are made anew by index_pending.")
+    say(f"{path.name}: {counted(rows, 'row')} restored; vectors are made anew by index_pending.")
 
 
 @app.command("reset-index")
@@ -93,4 +93,4 @@ def reset_index(
     everything: Annotated[bool, typer.Option("--all", help="Every message, not only those that failed.")] = False,
 ) -> None:
     """Let index_pending try messages again that could not be embedded."""
-    say(f"{reset_messages(everything=everything):,} messages wait for index_pending.")
+    say(f"index_pending tries {counted(reset_messages(everything=everything), 'message')} again.")

@@ -123,6 +123,14 @@ def linked(value: str) -> Markup:
     return Markup("").join([*parts, escape(value[last:])])
 
 
+_ISSUE = re.compile(r"issue:(\d+)")
+
+
+def referring(value: str) -> Markup:
+    """Text whose `issue:12` lead to that issue's page; everything is escaped."""
+    return Markup(_ISSUE.sub(r'<a href="/admin/issues/\1">issue:\1</a>', str(escape(value))))  # noqa: S704 - escaped before
+
+
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -160,4 +168,5 @@ FILTERS = {
     "pretty": pretty,
     "percent": percent,
     "linked": linked,
+    "referring": referring,
 }

@@ -20,6 +20,7 @@ from callboard.errors import (
     SignInRefused,
     Unsupported,
 )
+from console.pages._nav import list_of
 from console.templating import page
 from observability.redaction import redact_text
 
@@ -80,7 +81,8 @@ def refusal(
     if is_api(request):
         return JSONResponse({"error": message, **more}, status, headers=headers)
     title = _TITLES.get(status) or HTTPStatus(status).phrase
-    answer = page(request, "error.html", status=status, title=title, message=message, **more)
+    around = list_of(request.url.path) if status == HTTPStatus.NOT_FOUND else None
+    answer = page(request, "error.html", status=status, title=title, message=message, around=around, **more)
     answer.headers.update(headers or {})
     return answer
 
@@ -100,6 +102,16 @@ def _more(error: CallboardError) -> dict[str, Any]:
             return {"field": "filter"}
         case _:
             return {}
+
+
+def nowhere(request: Request) -> Response:
+    """No page, or no part of the API, is where somebody looked."""
+    return refusal(request, 404, f"Nothing is at {request.url.path}: the address is mistyped, or out of date.")
+
+
+def no_id(request: Request, given: object) -> Response:
+    """A page was asked for by what cannot be an id."""
+    return refusal(request, 404, f"Nothing has the id {given} here.")
 
 
 def away(request: Request, what: str) -> Response:

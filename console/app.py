@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
@@ -104,12 +105,16 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _unreadable(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for those alone
     first = error.errors()[0]
+    if first["loc"][0] == "path" and not answers.is_api(request):
+        return answers.no_id(request, first["input"])
     place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
     return answers.refusal(request, 422, f"{place}: {first['msg']}", field=place)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for those alone
+    if error.detail == HTTPStatus.NOT_FOUND.phrase:
+        return answers.nowhere(request)
     return answers.refusal(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
 
 

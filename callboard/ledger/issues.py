@@ -59,6 +59,14 @@ _WELL = text("""
 update board.issues set status = 'resolved', status_at = now(), status_by = 'health check', note = :note
 where type = :type and status <> 'resolved' and not subject = any(:others) returning id, subject
 """)
+# Not one that somebody works on, and not one that somebody has just reopened.
+_QUIET = text("""
+update board.issues i set status = 'resolved', status_at = now(), status_by = :by, note = :note
+where status = 'open' and kind <> 'health'
+  and greatest(last_seen_at, status_at) < cast(:now as timestamptz) - make_interval(days => :days)
+  and not exists (select from board.dead_letters d where d.issue_id = i.id and d.state = 'open')
+returning project_id
+""")
 _LETTERS = text("""
 select count(*) filter (where state = 'open') as open_letters, count(*) as letters
 from board.dead_letters where issue_id = :id
@@ -153,6 +161,16 @@ def well(connection: Connection, kind: str, *, but: Collection[str], note: str =
     """
     given = {"type": kind, "others": list(but), "note": note}
     return [row.subject for row in connection.execute(_WELL, given)]
+
+
+def settle(connection: Connection, *, days: int, now: datetime, by: str) -> Sequence[str | None]:
+    """Resolve the open issues of failures that have not come back for so many days and left no open dead letter.
+
+    Returns:
+        The project of each.
+    """
+    given = {"days": days, "now": now, "by": by, "note": f"quiet for {days} day{'' if days == 1 else 's'}"}
+    return connection.execute(_QUIET, given).scalars().all()
 
 
 def health_fingerprint(kind: str, subject: str) -> str:

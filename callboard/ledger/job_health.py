@@ -24,16 +24,26 @@ select count(*) from (
     select from board.runs where state = 'pending' and reason = 'retry' limit :most
 ) as waiting
 """)
-_ERRORS = text("""
-select error_type, count(*) as failures from board.failures
-where occurred_at > now() - interval '1 hour' and kind <> 'authentication'
+# What somebody has dealt with is over: its issue is resolved, its letter discarded, or the replay of its letter ended;
+# a replay that failed has failures of its own. An issue that opens again brings what was resolved too early back.
+_UNSETTLED = """
+not exists (select from board.issues i where i.id = f.issue_id and i.status = 'resolved')
+  and not exists (
+    select from board.dead_letters d left join board.runs r on r.id = d.replay_run_id
+    where d.run_id = f.run_id and (d.state = 'discarded' or r.state in ('completed', 'failed'))
+  )
+"""
+_SOURCES = "array_agg(distinct issue_id) filter (where issue_id is not null)"
+_ERRORS = text(f"""
+select error_type, count(*) as failures, {_SOURCES} as issues from board.failures f
+where occurred_at > now() - interval '1 hour' and kind <> 'authentication' and {_UNSETTLED}
 group by error_type having count(*) > :least order by count(*) desc limit 100
-""")
-_AUTHENTICATION = text("""
-select scope, count(*) as failures from board.failures
-where occurred_at > now() - interval '1 hour' and kind = 'authentication'
+""")  # noqa: S608 - constants only
+_AUTHENTICATION = text(f"""
+select scope, count(*) as failures, {_SOURCES} as issues from board.failures f
+where occurred_at > now() - interval '1 hour' and kind = 'authentication' and {_UNSETTLED}
 group by scope
-""")
+""")  # noqa: S608 - constants only
 
 
 def bound(connection: Connection) -> None:
@@ -57,10 +67,14 @@ def retrying(connection: Connection, *, most: int) -> int:
 
 
 def errors_of_an_hour(connection: Connection, *, least: int) -> Sequence[RowMapping]:
-    """Classes of errors with more than `least` failures in the last hour, and how many; no refused credentials."""
+    """Classes of errors with more than `least` failures in the last hour that nobody has dealt with.
+
+    Each with how many there are (`failures`) and the ids of their `issues`, None if they have none; no refused
+    credentials.
+    """
     return connection.execute(_ERRORS, {"least": least}).mappings().all()
 
 
 def authentication_of_an_hour(connection: Connection) -> Sequence[RowMapping]:
-    """Refused credentials of the last hour by scope, which is empty where a job has none."""
+    """Refused credentials of the last hour by scope, which is empty where a job has none; as for errors."""
     return connection.execute(_AUTHENTICATION).mappings().all()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from callboard.ledger import endings as many
-from callboard.ledger import failures, runs
+from callboard.ledger import failures, limits, runs
 from callboard.ledger.facts import Ending, Refused
 from callboard.ledger.finisher import Finisher
 from callboard.ledger.outgoing import Outgoing, leave
@@ -153,6 +153,12 @@ class Recorder:
     def _note_failures(self, projects: Iterable[str | None]) -> None:
         self.news.add("job_failures_changed", projects)
         self.news.add("issues_changed", projects)
+
+    def tell(self, facts: RunFacts, reason: str) -> None:
+        """Say in the run's row why it waits, and write the row if there is none."""
+        with self._engine.begin() as connection:
+            limits.tell(connection, facts, reason)
+        self.news.add("jobs_changed", (facts.project_id,))
 
     def bury(self, facts: RunFacts, failure: Failure, *, reason: str, attempt: int) -> bool:
         """Give up on a run that must not start: failed, with its failure, issue and dead letter."""

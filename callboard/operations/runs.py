@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from callboard import cancel as cancelling
 from callboard import dispatch
@@ -15,6 +15,7 @@ from callboard.job import get_job
 from callboard.ledger import outgoing, tables
 from callboard.ledger.database import transaction
 from callboard.operations._audit import audit
+from callboard.settings import get_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from callboard.filters import Filter
+    from callboard.job import Job
     from callboard.ledger.facts import RunFacts
     from callboard.operations._audit import Who
 
 
 _RUNS = tables.runs.c
+_SEEN = text("""
+select exists(select from board.runs where job = :job) or exists(select from board.schedules where job = :job)
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +62,12 @@ def trigger(
         notify: Mail addresses to tell when it is done.
 
     Raises:
-        NotFound: No loaded module declares such a job.
+        NotFound: No loaded module declares such a job; if the board has seen it, the message names CALLBOARD_ACTORS.
         ArgumentsError: The arguments do not fit the job's signature.
         DuplicateRun: The job is single, and a run is already pending or running; nothing was started.
         ConnectionClosed: The broker is away; the run is in the ledger, and the scheduler will send it.
     """
-    declared = get_job(job)
+    declared = _declared(job)
     given = dict(kwargs or {})
 
     def note(connection: Connection, facts: RunFacts) -> None:
@@ -70,6 +75,21 @@ def trigger(
         audit(connection, who, "run.trigger", ("run", facts.id), why=why, detail=detail)
 
     return dispatch.trigger(declared, kwargs=given, by=who.name, notify=notify, also=note)
+
+
+def _declared(job: str) -> Job[Any, Any]:
+    try:
+        return get_job(job)
+    except NotFound:
+        with transaction() as connection:
+            seen = connection.execute(_SEEN, {"job": job}).scalar_one()
+        if not seen:
+            raise
+        loaded = ",".join(get_settings().actors) or "empty"
+        raise NotFound(
+            f"The board knows job {job!r}, but no module loaded here declares it: add its module to CALLBOARD_ACTORS, "
+            f"which is {loaded}."
+        ) from None
 
 
 def cancel(run_id: UUID, *, who: Who, why: str = "") -> Literal["cancelled", "requested"]:

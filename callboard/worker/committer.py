@@ -52,7 +52,7 @@ class Committer:
         self._items: deque[Proxy] = deque()
         self._wake = threading.Event()
         self._giving_up = threading.Event()
-        self._running = True
+        self._running, self._writing = True, False
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self.unrecorded = 0
 
@@ -71,6 +71,11 @@ class Committer:
         """True while more has ended than may wait to be written."""
         return len(self._items) >= BACKLOG
 
+    @property
+    def idle(self) -> bool:
+        """Whether all that was put here is written and settled."""
+        return not self._items and not self._writing  # in this order: it says that it writes before it takes
+
     def stop(self, timeout: float) -> None:
         """End once all is written and settled, or after `timeout` seconds; the rest stays claimed by our lease."""
         self._running = False
@@ -88,9 +93,11 @@ class Committer:
             while self._items:
                 if last >= _MANY and len(self._items) < _BATCH and self._running:
                     time.sleep(_LINGER_SECONDS)
+                self._writing = True
                 was_full, batch = self.full, self._next_batch()
                 last = len(batch)
                 self._do(batch)
+                self._writing = False
                 if was_full:
                     self._on_room()
 

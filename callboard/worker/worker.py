@@ -65,7 +65,7 @@ class Worker:
         self._room = threading.Event()
         self._running = True
         self._committer = Committer(broker, self._record, self._room.set)
-        self.quarantine = Quarantine(self._gate_moved)
+        self.quarantine = Quarantine(self._gate_moved, lambda: self._committer.idle)
         self._lanes = [LanePool(plan, self) for plan in lanes]
         self._lane_of = {queue: lane for lane in self._lanes for queue in lane.queues}
         self.consumer_whitelist = set(self._lane_of)  # Dramatiq's name for the queues that a worker takes from

@@ -90,20 +90,20 @@ class Local(LocalAccounts):
         with transaction() as connection:
             return schedules.listing(connection, now=_times.now(), everything=everything, ticks=ticks)
 
-    def change_schedule(self, job: str, act: Literal["pause", "resume"]) -> None:
-        {"pause": schedule_acts.pause, "resume": schedule_acts.resume}[act](job, who=who())
+    def change_schedule(self, job: str, act: Literal["pause", "resume"], why: str) -> None:
+        {"pause": schedule_acts.pause, "resume": schedule_acts.resume}[act](job, who=who(), why=why)
 
     def queues(self) -> Queues:
         _load()
         return queues.listing()
 
-    def change_queue(self, queue: str, act: Literal["pause", "resume"]) -> None:
+    def change_queue(self, queue: str, act: Literal["pause", "resume"], why: str) -> None:
         _load()
-        {"pause": queue_acts.pause, "resume": queue_acts.resume}[act](queue, who=who())
+        {"pause": queue_acts.pause, "resume": queue_acts.resume}[act](queue, who=who(), why=why)
 
-    def limit_queue(self, queue: str, most: int | None) -> None:
+    def limit_queue(self, queue: str, most: int | None, why: str) -> None:
         _load()
-        queue_acts.limit(queue, most, who=who())
+        queue_acts.limit(queue, most, who=who(), why=why)
 
     def workers(self, *, everything: bool) -> list[WorkerView]:
         with transaction() as connection:

@@ -76,16 +76,16 @@ class Board(Accounts, Protocol):
     def schedules(self, *, everything: bool, ticks: int) -> list[ScheduleView]:
         """The schedules with their last ticks."""
 
-    def change_schedule(self, job: str, act: Literal["pause", "resume"]) -> None:
+    def change_schedule(self, job: str, act: Literal["pause", "resume"], why: str) -> None:
         """Pause one, or let it go on."""
 
     def queues(self) -> Queues:
         """What waits where."""
 
-    def change_queue(self, queue: str, act: Literal["pause", "resume"]) -> None:
+    def change_queue(self, queue: str, act: Literal["pause", "resume"], why: str) -> None:
         """Pause one, or let it go on."""
 
-    def limit_queue(self, queue: str, most: int | None) -> None:
+    def limit_queue(self, queue: str, most: int | None, why: str) -> None:
         """Bound how much of it runs at once."""
 
     def workers(self, *, everything: bool) -> list[WorkerView]:

@@ -110,18 +110,18 @@ class Remote(RemoteAccounts):
         found = models.Schedules.model_validate(self._http.get("schedules", all=everything, ticks=ticks))
         return [_schedule(one.model_dump()) for one in found.items]
 
-    def change_schedule(self, job: str, act: Literal["pause", "resume"]) -> None:
-        self._http.post("schedules", job, act)
+    def change_schedule(self, job: str, act: Literal["pause", "resume"], why: str) -> None:
+        self._http.post("schedules", job, act, body={"why": why})
 
     def queues(self) -> Queues:
         found = models.Queues.model_validate(self._http.get("queues"))
         return Queues([QueueView(**one.model_dump()) for one in found.items], found.broker_error)
 
-    def change_queue(self, queue: str, act: Literal["pause", "resume"]) -> None:
-        self._http.post("queues", queue, act)
+    def change_queue(self, queue: str, act: Literal["pause", "resume"], why: str) -> None:
+        self._http.post("queues", queue, act, body={"why": why})
 
-    def limit_queue(self, queue: str, most: int | None) -> None:
-        self._http.post("queues", queue, "limit", body={"limit": most})
+    def limit_queue(self, queue: str, most: int | None, why: str) -> None:
+        self._http.post("queues", queue, "limit", body={"limit": most, "why": why})
 
     def workers(self, *, everything: bool) -> list[WorkerView]:
         found = models.Workers.model_validate(self._http.get("workers", all=everything))

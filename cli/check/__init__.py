@@ -8,7 +8,7 @@ from rich.text import Text
 
 from callboard.exits import Exit
 from cli._options import AsJson, application
-from cli._output import print_json, say, state
+from cli._output import counted, print_json, say, state
 from cli.check._all import findings
 from cli.check._finding import ERROR, OK, WARNING, Finding
 
@@ -41,7 +41,7 @@ def _print(found: list[Finding], *, quiet: bool) -> None:
                 if finding.level == level:
                     _print_one(finding)
     count = {level: sum(finding.level == level for finding in found) for level in (ERROR, WARNING, OK)}
-    say(f"{count[ERROR]} errors, {count[WARNING]} warnings, {count[OK]} fine")
+    say(f"{counted(count[ERROR], 'error')}, {counted(count[WARNING], 'warning')}, {count[OK]} fine")
 
 
 def _print_one(finding: Finding) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from callboard.ledger.seal import unseal
 from cli import _times
 from cli._ids import short
-from cli._output import Column, Row, console, pick, print_json, say, state, table
+from cli._output import Column, Row, console, counted, pick, print_json, say, state, table
 from cli.board import board, here_only
 from cli.dead_letters._list import KEYS
 from cli.dead_letters._select import number
@@ -92,7 +92,7 @@ def _facts(letter: Row) -> Iterator[tuple[str, str]]:
     yield "kind", letter["kind"]
     yield "error", f"{letter['error_type']}: {letter['error']}"
     yield "issue", str(letter["issue_id"] or "")
-    yield "given up", f"{letter['reason']}, after {letter['attempts']} attempts"
+    yield "given up", f"{letter['reason']}, after {counted(letter['attempts'], 'attempt')}"
     yield "run", str(letter["run_id"])
     yield "queue", letter["queue"]
     yield "scope", letter["scope"]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from cli._options import usage
+from cli._options import Why, usage
 from cli._output import say
 from cli.board import board
 from cli.queues._known import QueueName
@@ -14,22 +14,22 @@ Bound = Annotated[
 ]
 
 
-def pause(queue: QueueName) -> None:
+def pause(queue: QueueName, *, why: Why = "") -> None:
     """Hand out nothing of a queue; what runs goes on."""
-    board().change_queue(queue, "pause")
+    board().change_queue(queue, "pause", why)
     say(f"{queue} is paused: its messages wait until `callboard queues resume {queue}`.")
 
 
-def resume(queue: QueueName) -> None:
+def resume(queue: QueueName, *, why: Why = "") -> None:
     """Hand out a paused queue's messages again."""
-    board().change_queue(queue, "resume")
+    board().change_queue(queue, "resume", why)
     say(f"{queue} goes on.")
 
 
-def limit(queue: QueueName, bound: Bound) -> None:
+def limit(queue: QueueName, bound: Bound, *, why: Why = "") -> None:
     """Bound how much of a queue runs at once, over all workers."""
     most = _number(bound)
-    board().limit_queue(queue, most)
+    board().limit_queue(queue, most, why)
     told = "as many messages as there are threads" if most is None else f"at most {most} at once, over all workers"
     say(f"{queue} gives out {told}.")
 

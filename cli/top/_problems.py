@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cli._output import counted
 from cli._times import clock, span
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _queue(name: str, queue: Mapping[str, Any]) -> Iterator[Problem]:
     elif late:
         yield Problem(True, f"queue {name} is late: {age}", f"callboard runs --queue {name} --state running")
     if queue["orphaned"]:
-        told = f"queue {name}: {queue['orphaned']} messages belong to dead workers"
+        told = f"queue {name}: dead workers hold {counted(queue['orphaned'], 'message')}"
         yield Problem(False, told, "callboard workers")
 
 
@@ -88,7 +89,8 @@ def _schedules(schedules: _Rows) -> Iterator[Problem]:
         names = [schedule["schedule"] for schedule in late if (schedule["tier"] == "page") == urgent]
         if names:
             yield Problem(urgent, f"overdue: {_named(names, 'schedule')}", f"callboard runs --job {names[0]}")
-    failing = [one["schedule"] for one in schedules if one["consecutive_failures"] and one not in late]
+    active = [schedule for schedule in schedules if schedule["enabled"] and schedule not in late]
+    failing = [one["schedule"] for one in active if one["consecutive_failures"]]
     if failing:
         yield Problem(False, f"failed last time: {_named(failing, 'schedule')}", f"callboard runs --job {failing[0]}")
 

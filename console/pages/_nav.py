@@ -83,6 +83,12 @@ def _within(path: str, href: str) -> bool:
     return path == href or path.startswith(href + "/")
 
 
+def list_of(path: str) -> tuple[str, str] | None:
+    """The page that lists what somebody looked for at a path, with its name; None where there is no such list."""
+    pages = [(href, label) for href, label, _ in (*_BOARD, *_ENGINE) if path.startswith(href + "/")]
+    return max(pages, default=None)
+
+
 def _counts(row: RowMapping) -> dict[str, str]:
     found = {"/admin/issues": row["issues"], "/admin/dead_letters": row["letters"]}
     return {href: f"{_MOST - 1}+" if count >= _MOST else str(count) for href, count in found.items() if count}

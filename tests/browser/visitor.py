@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.browser.theatre import Theatre
 
 DESK: ViewportSize = {"width": 1360, "height": 900}
+LAPTOP: ViewportSize = {"width": 1280, "height": 800}
+TABLET: ViewportSize = {"width": 1024, "height": 768}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 

@@ -154,7 +154,12 @@ def wrong_ids(stage: Stage, *, bad: int = 10, healthy: int = 500) -> Tally:
 
 CASES = [
     Case(name="g1", fault="values that JSON cannot hold", play=odd_values, quick={}),
-    Case(name="g2", fault="10 unknown actors among 1,000", play=unknown_actors),
+    Case(
+        name="g2",
+        fault="10 unknown actors among 1,000",
+        play=unknown_actors,
+        settings={"unknown_job_grace_seconds": 0},
+    ),
     Case(name="g3", fault="190 corrupt bodies among 1,000", play=corrupt_bodies, quick={"rounds": 1, "healthy": 60}),
     Case(name="g4", fault="10 wrong queue names among 1,000", play=wrong_queues),
     Case(name="g5", fault="ids without a body, bodies under foreign ids", play=wrong_ids),

@@ -115,6 +115,43 @@ def test_a_run_without_a_row_may_start_yet(admin: httpx.Client) -> None:
     assert "is no run id" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/runs", f"{RUNS}/runs"),
+        ("/runs/abc?tab=log", f"{RUNS}/runs/abc?tab=log"),
+        ("/jobs/webhook.deliver", "/admin/jobs/webhook.deliver"),
+        ("/issues?q=job:a", "/admin/issues?q=job:a"),
+        ("/dead_letters/7", "/admin/dead_letters/7"),
+        ("/dead-letters", "/admin/dead_letters"),
+        ("/admin/failures/3", f"{RUNS}/failures/3"),
+        ("/issues//elsewhere.example/x", "/admin/issues//elsewhere.example/x"),
+    ],
+)
+def test_a_short_address_leads_to_its_page(admin: httpx.Client, path: str, page: str) -> None:
+    answer = admin.get(path)
+    assert (answer.status_code, answer.headers["location"]) == (307, page)
+
+
+@pytest.mark.parametrize(
+    ("path", "told", "around"),
+    [
+        ("/admin/issues/999", "No issue has the id 999", '"/admin/issues">Issues'),
+        ("/admin/issues/abc", "Nothing has the id abc", '"/admin/issues">Issues'),
+        ("/admin/dead_letters/999", "No dead letter has the id 999", '"/admin/dead_letters">Dead letters'),
+        (f"{RUNS}/failures/999", "No failure has the id 999", f'"{RUNS}/failures">Failures'),
+        ("/admin/jobs/no.such", "No job is called 'no.such'", '"/admin/jobs">Jobs'),
+        ("/admin/issues/1/more", "Nothing is at /admin/issues/1/more", '"/admin/issues">Issues'),
+        ("/no/such/page", "Nothing is at /no/such/page", '"/">To the start'),
+    ],
+)
+def test_what_is_not_there_is_named_and_where_to_look(admin: httpx.Client, path: str, told: str, around: str) -> None:
+    answer = admin.get(path)
+    assert answer.status_code == 404
+    assert told in html.unescape(answer.text)
+    assert f"href={around}</a>" in answer.text
+
+
 def test_keys_are_for_people_who_signed_in(served: ConsoleServer, admin: httpx.Client) -> None:
     owner = add_user()
     everything = ("jobs:read", "jobs:write", "accounts:write")

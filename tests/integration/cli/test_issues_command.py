@@ -54,7 +54,14 @@ def test_issues_are_listed_and_filtered(board: Board) -> None:
     table = board("issues").out
     assert "critical" in table
     assert "ConnectionError: mail server away" in table
-    assert board("issues", "list", "jbo:mail").code == 2
+    assert [row["job"] for row in rows(board("issues", "job:mail", "--json").out)] == ["mail"]
+    assert len(rows(board("issues", "-n", "1", "status:open", "--json").out)) == 1
+    assert board("issues", "jbo:mail").code == board("issues", "list", "jbo:mail").code == 2
+    nearly = board("issues", "resolv", "1")
+    assert (nearly.code, nearly.out) == (2, "")
+    assert "did you mean resolve?" in nearly.err
+    for group in ("failures", "dead-letters"):
+        assert board(group, "job:mail", "--json").out == board(group, "list", "job:mail", "--json").out
 
 
 def test_one_issue_is_shown_with_what_to_do_next(board: Board) -> None:

@@ -185,7 +185,8 @@ def test_the_next_ten_fires_are_on_the_grid(board: Board) -> None:
 def test_pausing_and_resuming_a_schedule(board: Board) -> None:
     board("jobs")
     declare("quick")
-    assert "callboard schedules resume quick" in board("schedules", "pause", "quick").out
+    assert "callboard schedules resume quick" in board("schedules", "pause", "quick", "--why", "flood").out
+    assert [row["why"] for row in json.loads(board("audit", "action:schedule.pause", "--json").out)] == ["flood"]
     assert "paused" in board("schedules").out
     row = parsed(board, "schedules")[0]
     assert row["paused_by"].startswith("cli:")
@@ -199,6 +200,15 @@ def test_a_schedule_that_does_not_exist(board: Board, verb: str) -> None:
     answer = board("schedules", verb, "nope")
     assert answer.code == 4
     assert "No schedule is called 'nope'" in answer.err
+
+
+def test_a_job_that_the_board_knows_and_this_terminal_does_not(board: Board) -> None:
+    declare("elsewhere")
+    answer = board("trigger", "elsewhere")
+    assert (answer.code, answer.out) == (4, "")
+    assert "The board knows job 'elsewhere'" in answer.err
+    assert "add its module to CALLBOARD_ACTORS, which is tests.integration.cli.board_jobs." in answer.err
+    assert "No job is called 'nowhere'" in board("trigger", "nowhere").err
 
 
 def test_workers_and_queues_know_the_living(board: Board, worker: Callable[..., subprocess.Popen[str]]) -> None:

@@ -88,7 +88,9 @@ def test_messages_of_a_dead_worker_are_orphaned_and_not_claimed(board: Board, el
 
 
 def test_a_paused_queue_gives_nothing_until_it_is_resumed(board: Board, elsewhere: RedisBroker) -> None:
-    answer = board("queues", "pause", "fast")
+    answer = board("queues", "pause", "fast", "--why", "the printer burns")
+    (act,) = json.loads(board("audit", "action:queue.pause", "--json").out)
+    assert (act["resource_id"], act["why"]) == ("fast", "the printer burns")
     assert (answer.code, answer.err) == (0, "")
     assert "callboard queues resume fast" in answer.out
     send("broken")

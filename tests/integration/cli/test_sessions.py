@@ -54,7 +54,7 @@ def test_a_backup_is_listed_and_restored(catalogue: Board) -> None:
     assert "Traceback" not in refused.err
     restored = catalogue("sessions", "restore", made["path"], "--replace")
     assert restored.code == Exit.OK, restored.err
-    assert "are restored" in restored.out
+    assert "rows restored" in restored.out
     assert len(states()) == len(TEXTS)
 
 
@@ -62,5 +62,5 @@ def test_failed_messages_wait_again(catalogue: Board) -> None:
     catalogue("jobs")
     ids = add_messages(TEXTS)
     mark(ids[:2], FAILED)
-    assert "2 messages wait for index_pending" in catalogue("sessions", "reset-index").out
+    assert "index_pending tries 2 messages again" in catalogue("sessions", "reset-index").out
     assert states() == [0, 0, 0]

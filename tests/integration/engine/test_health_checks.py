@@ -10,15 +10,18 @@ from uuid import uuid4
 import pytest
 from dramatiq.errors import ConnectionClosed
 
-from callboard import DeclarationError, job
+from callboard import DeclarationError, NoRetry, job
 from callboard import health as registry
 from callboard.health import health_check, health_checks
 from callboard.ledger import workers
 from callboard.ledger.database import get_engine, transaction
 from callboard.operations import Who
 from callboard.operations import issues as operations
+from callboard.operations.letters import discard, replay
 from scheduler.health import HealthChecks
 from tests.board import Board
+from tests.integration.engine.letters import bury
+from tests.support import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +204,52 @@ def test_too_many_failures_of_one_class_within_an_hour(board: Board) -> None:
     board.execute("delete from board.failures")
     loop.tick()
     assert told(board, "job_health_degraded") == [("error:ReadTimeout", "critical", "resolved", 1)]
+
+
+def test_what_somebody_has_dealt_with_counts_no_more_and_the_rest_is_named(board: Board) -> None:
+    @job("brittle", queue="brittle", retry=NoRetry())
+    def brittle(number: int) -> None:
+        if number:
+            raise RuntimeError("still wrong")
+
+    @job("other", queue="brittle")
+    def other() -> None: ...
+
+    one, two, three, four = bury(brittle, [(0,), (1,), (0,), (0,)], error="first cause")
+    bury(other, [(), ()], error="another one")
+    first, second = (row.id for row in board.query("select id from board.issues order by job"))
+    loop = checks(board, health_errors_per_hour_warning=1)
+
+    def counted() -> Any:  # noqa: ANN401 - a row
+        loop.tick()
+        return board.query("select title, status from board.issues where type = 'job_health_degraded'")[0]
+
+    both = f"issue:{second}, issue:{first}"
+    assert counted() == (f"6 attempts failed with ValueError within an hour ({both})", "open")
+    discard(four, who=Who("cli:anna"))
+    replay(one, who=Who("cli:anna"))
+    assert counted().title.startswith("5 attempts"), "a replay that has not ended has shown nothing"
+    replay(two, who=Who("cli:anna"))
+    with board.worker():
+        eventually(lambda: board.one("select count(*) from board.runs where finished_at is not null") == 2)
+    assert counted().title.startswith("3 attempts"), "a replay that failed has a failure of its own"
+    operations.resolve(second, who=Who("cli:anna"))
+    assert counted().status == "resolved"
+    assert board.one("select count(*) from board.dead_letters where id = :id and state = 'open'", id=three) == 1
+
+
+def test_an_issue_that_comes_back_brings_back_what_was_resolved_too_early(board: Board) -> None:
+    @job("brittle")
+    def brittle() -> None: ...
+
+    loop = checks(board, health_errors_per_hour_warning=1)
+    for act, expected in ((None, "open"), (operations.resolve, "resolved"), (operations.reopen, "open")):
+        if act is None:
+            bury(brittle, [(), ()], error="x")
+        else:
+            act(board.one("select id from board.issues where type <> 'job_health_degraded'"), who=Who("cli:anna"))
+        loop.tick()
+        assert told(board, "job_health_degraded")[0][2] == expected
 
 
 def test_refused_credentials_by_account_and_in_all(board: Board) -> None:

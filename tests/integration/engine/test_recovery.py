@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from dramatiq import Message
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from callboard import every, job, transaction
-from callboard.envelope import facts_of
+from callboard.broker import RedisBroker
+from callboard.envelope import delivery_id, facts_of
 from callboard.ledger import partitions, workers
 from callboard.ledger.database import get_engine
 from callboard.ledger.recorder import Recorder
@@ -80,6 +81,40 @@ def test_the_third_unfinished_start_is_a_dead_letter_of_kind_poison(board: Board
         eventually(lambda: board.broker.depths(["default"])["default"][:2] == (0, 0))
     assert (letter.kind, letter.reason, letter.error_type) == ("poison", "poison", "PoisonMessage")
     assert board.query("select state, crashes from board.runs") == [("failed", 3)]
+
+
+def test_after_a_suspect_nothing_begins_before_its_end_is_written(board: Board) -> None:
+    """A killer that began in between would take it along, and make poison of it."""
+    began, enough = {name: threading.Event() for name in ("suspect", "other")}, threading.Event()
+
+    @job("suspect")
+    def suspect() -> None:
+        began["suspect"].set()
+        enough.wait(10)
+
+    @job("other")
+    def other() -> None:
+        began["other"].set()
+
+    message = suspect.message()
+    assert isinstance(board.broker, RedisBroker)
+    board.broker.client.hset(f"{board.broker.namespace}:crashes", delivery_id(message), 2)
+    apart = create_engine(board.database_url, poolclass=NullPool)
+    with board.worker(), apart.connect() as writing:
+        other.send()  # now this process has tokens, and the next one needs nothing of the ledger
+        assert began["other"].wait(10)
+        began["other"].clear()
+        board.broker.enqueue(message)
+        assert began["suspect"].wait(10)
+        row = text("select from board.runs where id = :id for update")
+        writing.execute(row, {"id": message.message_id})
+        enough.set()
+        other.send()
+        assert not began["other"].wait(0.3)
+        writing.rollback()
+        assert began["other"].wait(10)
+        state = "select state from board.runs where id = :id"
+        assert board.one(state, id=message.message_id) == "completed"
 
 
 def test_a_job_that_must_not_run_again_fails_with_the_servers_restart(board: Board) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callboard.ledger import retention
 from callboard.ledger.database import get_engine
 from scheduler.janitor import Janitor
@@ -23,6 +25,11 @@ def issue(board: Board, number: int, when: str, status: str = "open") -> None:
         insert into board.issues (id, fingerprint, job, error_type, title, kind, status, last_seen_at)
         values ({number}, 'f{number}', 'j', 'E', 't', 'runtime', '{status}', {when})
     """)
+
+
+def status(board: Board) -> dict[int, tuple[str, str | None, str | None]]:
+    rows = board.query("select id, status, status_by, note from board.issues")
+    return {row.id: (row.status, row.status_by, row.note) for row in rows}
 
 
 def letter(board: Board, run: str, number: int, state: str) -> None:
@@ -87,3 +94,32 @@ def test_it_goes_on_until_nothing_old_is_left(board: Board) -> None:
     """)
     tidy(board)
     assert board.one("select count(*) from board.audit") == 0
+
+
+def _quiet_issues(board: Board, days: int) -> None:
+    """1: quiet; 2: with an open letter; 3: somebody's; 4: of a health check; 5: reopened today; 6: not so quiet yet."""
+    long_ago, lately = f"now() - interval '{days} days 1 minute'", f"now() - interval '{days} days' + interval '1 hour'"
+    for number in range(1, 7):
+        issue(board, number, lately if number == 6 else long_ago, "pending" if number == 3 else "open")
+    letter(board, "00000000-0000-0000-0000-000000000001", 1, "replayed")
+    letter(board, "00000000-0000-0000-0000-000000000002", 2, "open")
+    board.execute("update board.issues set kind = 'health' where id = 4")
+    board.execute("update board.issues set status_at = now(), status_by = 'anna' where id = 5")
+
+
+def test_the_issue_of_failures_that_do_not_come_back_is_resolved(board: Board) -> None:
+    _quiet_issues(board, 14)
+    tidy(board)
+    quiet = ("resolved", "janitor", "quiet for 14 days")
+    left = ("open", None, None)
+    assert status(board) == {
+        1: quiet, 2: left, 3: ("pending", None, None), 4: left, 5: ("open", "anna", None), 6: left,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("days", "resolved"), [(0, set()), (1, {1, 6}), (15, set())])
+def test_how_long_is_quiet_is_a_setting(board: Board, days: int, resolved: set[int]) -> None:
+    _quiet_issues(board, 14)
+    settings = board.settings.model_copy(update={"issue_quiet_days": days})
+    Janitor(get_engine(), settings, lambda: True).tick()
+    assert {number for number, (found, _, _) in status(board).items() if found == "resolved"} == resolved

@@ -24,6 +24,7 @@ from callboard import (
     Run,
     current_run,
     get_job,
+    get_settings,
     http_client,
     job,
     transaction,
@@ -297,7 +298,10 @@ def test_a_message_that_comes_before_its_retry_is_due_waits(board: Board) -> Non
     assert 55 < answer.delay <= 60
 
 
-def test_an_unknown_actor_becomes_a_dead_letter_with_its_mend(board: Board) -> None:
+def test_an_unknown_actor_becomes_a_dead_letter_with_its_mend(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALLBOARD_UNKNOWN_JOB_GRACE_SECONDS", "0")
+    get_settings.cache_clear()
+
     @job("known")
     def known() -> None: ...
 

@@ -65,7 +65,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
         (["xyzzy"], "`callboard --help` lists the commands"),
         (["--colour"], "No such option: --colour"),
         (["runs", "--colour"], "see `callboard runs --help`"),
-        (["dead-letters", "lst"], "'list'"),
+        (["dead-letters", "lst"], "did you mean list?"),
         (["trigger"], "Missing argument 'JOB'"),
     ],
 )

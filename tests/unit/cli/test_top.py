@@ -184,7 +184,7 @@ def test_a_quiet_board_has_no_problem() -> None:
             "queue mail is paused, 2 wait, oldest 1 min 30 s",
             "callboard queues resume mail",
         ),
-        ({"queues": (queue(orphaned=3),)}, False, "3 messages belong to dead workers", "callboard workers"),
+        ({"queues": (queue(orphaned=3),)}, False, "dead workers hold 3 messages", "callboard workers"),
         (
             {"schedules": (schedule(last_success_at=None),)},
             True,
@@ -248,7 +248,7 @@ def test_many_overdue_schedules_are_one_line() -> None:
 
 
 def test_a_paused_schedule_is_neither_overdue_nor_missed_for_want_of_a_scheduler() -> None:
-    paused = schedule(enabled=False, last_success_at=None)
+    paused = schedule(enabled=False, last_success_at=None, consecutive_failures=2)
     assert texts(seen(look(schedules=(paused,), ledger=ledger(scheduler="away")))) == []
 
 

@@ -43,6 +43,11 @@ def test_only_addresses_become_links_and_all_else_is_escaped() -> None:
     assert told.endswith(". &lt;script&gt;")
 
 
+def test_an_issue_that_a_text_names_is_a_link_to_it() -> None:
+    told = _words.referring("11 <failed> (issue:12, 4 more)")
+    assert told == '11 &lt;failed&gt; (<a href="/admin/issues/12">issue:12</a>, 4 more)'
+
+
 @pytest.mark.parametrize("path", ["//evil.example", "https://evil.example", "/\\evil.example", "evil", ""])
 def test_an_act_never_leads_away_from_the_console(path: str) -> None:
     assert not is_ours(path)
