@@ -70,7 +70,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", default="hour,again,day,all,purge,insights", help="by default all")
     parser.add_argument("--batch", type=int, help="memories in one transaction; as the setting says by default")
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not args.child and args.cases.split(",")[0] in ("again", "purge"):
+        parser.error(
+            f"--cases {args.cases}: `again` and `purge` go on with the memories of a case before them, e.g. all,purge."
+        )
+    return args
 
 
 @dataclass
