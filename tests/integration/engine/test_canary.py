@@ -15,7 +15,7 @@ from callboard import all_jobs, bulk_replay, canary, job
 from callboard.broker import Lane
 from callboard.loading import load_actors
 from callboard.notifications import QUEUE
-from callboard.settings import LaneSetting, Settings
+from callboard.settings import LaneSetting, Settings, get_settings
 from callboard.state import snapshot
 from callboard.worker import Worker, plan_lanes
 from observability.snapshot import BROKER
@@ -227,8 +227,10 @@ def test_it_is_declared_with_the_actors_and_is_no_job(board: Board) -> None:
 
 
 def test_a_worker_that_does_not_know_its_name_does_not_bury_it_for_good(
-    board: Board, canaries: Callable[..., Canaries]
+    board: Board, canaries: Callable[..., Canaries], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CALLBOARD_UNKNOWN_JOB_GRACE_SECONDS", "0")
+    get_settings.cache_clear()
     loop = canaries()
     loop.tick()
     loop.tick()
